@@ -1,0 +1,128 @@
+"""The games that a configuration can name: what they are (without loading torch), and how to make them.
+
+A game is ``dogfight``, or ``package.module:function`` where the function returns a PettingZoo ``ParallelEnv``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headctl.messages import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headctl.selfplay.games import VectorGame
+
+BUILT_IN = ("dogfight",)
+
+
+class GameError(ValueError):
+    """A game that cannot be named or made. One line; it starts with the key under ``game.`` that is at fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadInfo:
+    """What the action space says of one head."""
+
+    kind: str
+    choices: int | None = None
+    dims: int = 1
+
+    def known(self) -> dict[str, Any]:
+        """Returns the entries for :func:`headctl.entropy.spec.parse_head`."""
+        if self.kind == "gaussian":
+            return {"kind": self.kind, "dims": self.dims}
+        return {"kind": self.kind, "choices": self.choices}
+
+
+@dataclass(frozen=True, slots=True)
+class GameInfo:
+    """What a configuration must agree with."""
+
+    heads: Mapping[str, HeadInfo]
+    pilots: tuple[str, ...]
+    """Names of the scripted opponents."""
+
+
+def describe(name: str, options: Mapping[str, Any]) -> GameInfo:
+    """Returns heads and pilots of a game. Loads no torch for the games that ship with headctl.
+
+    Args:
+        name: ``dogfight`` or ``package.module:function``.
+        options: The game's own options.
+
+    Raises:
+        GameError: An unknown game, an option that the game does not take, or a value that it refuses.
+    """
+    if name == "dogfight":
+        dogfight = importlib.import_module("headctl_envs.dogfight.config")
+        heads = dogfight.heads(_dogfight_config(options))
+        return GameInfo({head: _head_info(*entry) for head, entry in heads.items()}, tuple(dogfight.PILOTS))
+    games = importlib.import_module("headctl.selfplay.games")
+    return GameInfo(games.describe_parallel_env(_factory(name), dict(options)), ())
+
+
+def make(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    num_games: int,
+    seed: int,
+    device: str = "cpu",
+    gamma: float | None = None,
+) -> VectorGame:
+    """Makes a batch of games.
+
+    Args:
+        name: ``dogfight`` or ``package.module:function``.
+        options: The game's own options.
+        num_games: How many games run side by side, N.
+        seed: Seed of every random stream of the games.
+        device: Where the tensors live.
+        gamma: The learner's discount; a game that shapes its reward by potentials needs the same.
+
+    Raises:
+        GameError: As :func:`describe`.
+    """
+    if name == "dogfight":
+        if gamma is not None:
+            options = {"gamma": gamma, **options}
+        config = _dogfight_config(options)
+        engine = importlib.import_module("headctl_envs.dogfight.engine")
+        return engine.DogfightEngine(config, num_games=num_games, seed=seed, device=device)
+    games = importlib.import_module("headctl.selfplay.games")
+    return games.ParallelEnvGame(_factory(name), dict(options), num_games=num_games, seed=seed, device=device)
+
+
+def _head_info(kind: str, size: int) -> HeadInfo:
+    return HeadInfo(kind, choices=size) if kind == "categorical" else HeadInfo(kind, dims=size)
+
+
+def _dogfight_config(options: Mapping[str, Any]) -> Any:
+    config = importlib.import_module("headctl_envs.dogfight.config").DogfightConfig
+    try:
+        return config.from_mapping(options)
+    except ValueError as error:
+        raise GameError(f"options.{error}") from None
+
+
+def _factory(name: str) -> Any:
+    """Returns the function that makes a PettingZoo environment."""
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        raise GameError(
+            f"name: {unknown_name('game', name, BUILT_IN)}, or package.module:function of a PettingZoo ParallelEnv"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise GameError(f"name: cannot import {module_name!r} of {name!r}: {error}") from None
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        public = [key for key, entry in inspect.getmembers(module, callable) if not key.startswith("_")]
+        raise GameError(f"name: {unknown_name(f'function of module {module_name}', attribute, public)}")
+    return factory
