@@ -86,8 +86,8 @@ class _Ramp:
             raise ScheduleError(f"until: must lie after `after`, got until {self.until:g} and after {self.after:g}")
         if self.clock == "progress" and (self.after < 0.0 or self.until > 1.0):
             raise ScheduleError(
-                f"until: the clock is the share of training in [0, 1], got after {self.after:g} and until {self.until:g}; "
-                "for other units name another clock (agent_steps, iterations)"
+                f"until: clock progress is the share of training in [0, 1], got after {self.after:g} and until "
+                f"{self.until:g}; for other units name another clock (agent_steps, iterations)"
             )
 
     def value(self, clock: Clock) -> float:

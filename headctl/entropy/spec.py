@@ -122,9 +122,10 @@ def parse_head(name: str, value: object, known: Mapping[str, Any] | None = None)
 
     Args:
         name: The head's name, a key of the action space.
-        value: A number (a constant target), a mapping with keys of :data:`HEAD_KEYS`, a :class:`HeadSpec`, or ``None`` for
-            all defaults.
-        known: What the action space says of the head (``kind``, ``choices``, ``dims``); refused if ``value`` says otherwise.
+        value: A number (a constant target), a mapping with keys of :data:`HEAD_KEYS`, a :class:`HeadSpec`, or
+            ``None`` for all defaults.
+        known: What the action space says of the head (``kind``, ``choices``, ``dims``); refused where ``value`` says
+            otherwise.
 
     Returns:
         The complete head.
@@ -230,52 +231,32 @@ def _with_law(name: str, typed: dict[str, Any]) -> HeadSpec:
 
 def _check_ranges(spec: HeadSpec) -> None:
     """Checks the numbers against each other and the target against what the head can reach."""
-    name = spec.name
-    if spec.kind == "gaussian":
-        if spec.log_std_min >= min(0.0, spec.log_std_max):
-            raise _error(
-                name,
-                "log_std_min",
-                f"must be below 0 and below log_std_max, got log_std_min {spec.log_std_min:g} and log_std_max {spec.log_std_max:g}",
-            )
-    if spec.law == "fixed":
+    if spec.kind == "gaussian" and spec.log_std_min >= min(0.0, spec.log_std_max):
+        pair = f"log_std_min {spec.log_std_min:g} and log_std_max {spec.log_std_max:g}"
+        raise _error(spec.name, "log_std_min", f"must be below 0 and below log_std_max, got {pair}")
+    if spec.target is None:
         return
     _check_loop(spec)
-    assert spec.target is not None  # noqa: S101 - _with_law has set it
-    low, high = spec.target.range()
-    if low < 0.0 or high > FRACTION_MAX:
-        raise _error(
-            name,
-            "target",
-            f"out of reach: a fraction lies between 0 and {FRACTION_MAX} (1 would be the uniform choice, which no loop can hold), "
-            f"got {low if low < 0.0 else high:g}",
-        )
+    for extreme in spec.target.range():
+        if not 0.0 <= extreme <= FRACTION_MAX:
+            why = f"a fraction lies between 0 and {FRACTION_MAX} (1 is the uniform choice, which no loop can hold)"
+            raise _error(spec.name, "target", f"out of reach: {why}, got {extreme:g}")
 
 
 def _check_loop(spec: HeadSpec) -> None:
     """Checks bounds and gains of a law that moves alpha."""
-    name = spec.name
+    bounds = f"alpha_min {spec.alpha_min:g} and alpha_max {spec.alpha_max:g}"
     if spec.alpha_max <= 0.0 or spec.alpha_min >= spec.alpha_max:
-        raise _error(
-            name,
-            "alpha_max",
-            f"must be positive and above alpha_min, got alpha_min {spec.alpha_min:g} and alpha_max {spec.alpha_max:g}",
-        )
+        raise _error(spec.name, "alpha_max", f"must be positive and above alpha_min, got {bounds}")
     if spec.mode == "floor" and spec.alpha_min < 0.0:
-        raise _error(
-            name,
-            "alpha_min",
-            f"mode floor never presses a head down, got {spec.alpha_min:g}; negative bounds need mode track",
-        )
-    if not max(spec.alpha_min, 0.0) < spec.alpha_init <= spec.alpha_max and spec.alpha_init != spec.alpha_min:
-        raise _error(
-            name,
-            "alpha_init",
-            f"must be positive and lie between alpha_min {spec.alpha_min:g} and alpha_max {spec.alpha_max:g}, got {spec.alpha_init:g}",
-        )
+        text = f"mode floor never presses a head down; a negative bound needs mode track, got {spec.alpha_min:g}"
+        raise _error(spec.name, "alpha_min", text)
+    if spec.alpha_init <= 0.0 or not spec.alpha_min <= spec.alpha_init <= spec.alpha_max:
+        text = f"must be positive and lie between {bounds}, got {spec.alpha_init:g}"
+        raise _error(spec.name, "alpha_init", text)
     for key in ("gain_proportional", "gain_integral"):
         if getattr(spec, key) < 0.0:
-            raise _error(name, key, f"must be at least 0, got {getattr(spec, key):g}")
+            raise _error(spec.name, key, f"must be at least 0, got {getattr(spec, key):g}")
 
 
 def _number(name: str, key: str, value: object) -> float:

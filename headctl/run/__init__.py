@@ -1,0 +1,1 @@
+"""Floor 4: a training run as a user sees it."""
