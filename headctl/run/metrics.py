@@ -1,0 +1,340 @@
+"""Every metric of a run: its name, unit, meaning, healthy range and what to do when it leaves that range.
+
+One flat record per iteration goes to ``metrics.jsonl`` (one JSON object per line) and to TensorBoard; the horizontal
+axis is always ``agent_steps``. ``docs/metrics.md`` shows the same table, and a test keeps the two equal.
+
+Names contain placeholders: ``<head>`` is a head of the action space, ``<pilot>`` an opponent, ``<statistic>`` what the
+game itself reports. Everything under ``perf/`` depends on the clock; nothing else does, so two runs of one seed write
+the same records apart from ``perf/``. Reading and writing them is :mod:`headctl.run.records`.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from headctl.run.records import METRICS_FILE as METRICS_FILE
+from headctl.run.records import MetricsError as MetricsError
+from headctl.run.records import MetricsWriter as MetricsWriter
+from headctl.run.records import Record as Record
+from headctl.run.records import read_metrics as read_metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as the documentation shows it.
+
+    Attributes:
+        name: Name in the record; ``<head>``, ``<pilot>`` and ``<statistic>`` stand for any name.
+        unit: Unit of the value, ``1`` for a plain ratio.
+        meaning: What is measured, with the formula where there is one.
+        healthy: The range in which a good training keeps it.
+        remedy: What to change when it leaves that range.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    healthy: str
+    remedy: str
+
+    @property
+    def group(self) -> str:
+        """First part of the name: ``heads``, ``ppo`` ...; ``clock`` for names without a slash."""
+        return self.name.split("/", 1)[0] if "/" in self.name else "clock"
+
+
+GROUPS: dict[str, str] = {
+    "clock": "Clock",
+    "heads": "Heads: what the entropy controller sees and does",
+    "ppo": "PPO: the update",
+    "selfplay": "Self-play: games against the pool",
+    "env": "Game",
+    "eval": "Evaluation: seeded matches against a named opponent",
+    "perf": "Speed (depends on the clock and the machine)",
+}
+"""Group -> heading, in the order in which documentation and reports show them."""
+
+_ANY = "any"
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "agent_steps",
+        "agent-steps",
+        "Decisions of agents that the learner controlled, since the start of the run. The axis of every chart",
+        "grows to `total_steps`",
+        "-",
+    ),
+    Metric("iteration", "iterations", "Rounds of rollout and update, counted from 1", "grows by 1", "-"),
+    Metric(
+        "progress",
+        "1",
+        "min(agent_steps / total_steps, 1): the clock of target schedules, learning rate and reward shaping",
+        "0 to 1",
+        "-",
+    ),
+    Metric(
+        "heads/<head>/alpha",
+        "1",
+        "Coefficient of the head's entropy bonus in use: clip(exp(log_alpha) + K_P * error, alpha_min, alpha_max)",
+        "inside its bounds, not on the upper one",
+        "On alpha_max: lower the target or raise alpha_max. On alpha_min: the head is as random as asked without help",
+    ),
+    Metric(
+        "heads/<head>/log_alpha",
+        "ln(alpha)",
+        "Learned state of the controller; at rest exp(log_alpha) equals alpha",
+        "levels out between changes of the target",
+        "If it swings, lower gain_integral; if it creeps, raise it",
+    ),
+    Metric(
+        "heads/<head>/entropy",
+        "nats",
+        "Mean entropy H = sum(w H_i) / sum(w) over the rows where the head mattered; positive means more random. "
+        "Differential entropy for continuous heads, so it may be negative",
+        "at target_entropy or above (mode floor), at target_entropy (mode track)",
+        "See status",
+    ),
+    Metric(
+        "heads/<head>/target_entropy",
+        "nats",
+        "The target in nats, in the states seen in this iteration",
+        _ANY,
+        "-",
+    ),
+    Metric(
+        "heads/<head>/capacity",
+        "nats",
+        "Entropy that the head can reach in these states: mean of log(number of legal actions) for a discrete head, "
+        "from the bounds of log_std for a continuous one",
+        "well above 0 for a discrete head",
+        "Close to 0: the masks leave no choice; check the game's masks, or let the head alone (law: fixed)",
+    ),
+    Metric(
+        "heads/<head>/fraction",
+        "1",
+        "Normalised entropy: H / capacity for a discrete head, (H - H_min) / (H_ref - H_min) for a continuous one. "
+        "0 is deterministic, 1 is as random as possible",
+        "within 0.03 of target_fraction, or above it in mode floor",
+        "See status",
+    ),
+    Metric(
+        "heads/<head>/target_fraction",
+        "1",
+        "The head's target now, as a fraction; follows its schedule",
+        "0.05 to 0.7 late in training",
+        "Near 1 no policy can learn anything with this head; near 0 exploration is over",
+    ),
+    Metric(
+        "heads/<head>/error",
+        "1",
+        "target_fraction - fraction. Positive: too little entropy",
+        "at most 0.03; negative is fine in mode floor",
+        "Positive for long while alpha is at its bound: the target cannot be reached, lower it",
+    ),
+    Metric(
+        "heads/<head>/status",
+        "name",
+        "What the controller says of the head: TRACKING (on target), SLACK (above target by itself, nothing to do), "
+        "SATURATED (alpha on its upper bound and still below target), INACTIVE (no state gave it a choice), COLLAPSED "
+        "(no entropy left), FIXED (not controlled). A name in metrics.jsonl, its code in TensorBoard",
+        "TRACKING, SLACK or FIXED",
+        "`headctl inspect` says why and what to change",
+    ),
+    Metric(
+        "heads/<head>/weight",
+        "1",
+        "Active share: part of the rows in which the head had a real choice, sum(w) / rows",
+        "above 0.02",
+        "Lower: the head learns from few rows; alpha moves on noise. Check its masks",
+    ),
+    Metric(
+        "heads/<head>/bonus_to_policy_grad",
+        "1",
+        "Gradient norm of the head's entropy bonus divided by that of the policy loss, both with respect to the head's "
+        "outputs",
+        "below 1 late in training",
+        "Above 1 the bonus, not the reward, moves this head: lower its target or alpha_max",
+    ),
+    Metric(
+        "ppo/policy_loss",
+        "1",
+        "Clipped surrogate, mean over the update: -mean(min(r A, clip(r, 1 - c, 1 + c) A))",
+        "small, around 0; it need not fall",
+        "-",
+    ),
+    Metric(
+        "ppo/value_loss",
+        "return^2",
+        "Mean squared error of the critic against the returns, times 1/2",
+        "falls, then moves with the opponents",
+        "Growing: lower ppo.learning_rate or check the scale of the rewards",
+    ),
+    Metric(
+        "ppo/entropy_bonus",
+        "1",
+        "What the controller added to the objective: sum over heads of alpha * mean entropy",
+        "small beside 1 (advantages are normalised)",
+        "Large: some head's alpha is too high, see heads/<head>/bonus_to_policy_grad",
+    ),
+    Metric(
+        "ppo/approx_kl",
+        "nats",
+        "Distance of the new policy from the one that played: mean((r - 1) - log r)",
+        "0.002 to target_kl",
+        "Higher: lower learning_rate or epochs. Near 0: nothing is learned, raise them",
+    ),
+    Metric(
+        "ppo/clip_fraction",
+        "1",
+        "Share of rows with |r - 1| > clip_coef",
+        "0.02 to 0.3",
+        "Higher: steps are too large, lower learning_rate or epochs",
+    ),
+    Metric(
+        "ppo/explained_variance",
+        "1",
+        "1 - Var(return - value) / Var(return): how much of the returns the critic foresees",
+        "above 0.3 and rising",
+        "At or below 0 for long: the critic is blind; raise value_coef, hidden or num_games",
+    ),
+    Metric(
+        "ppo/grad_norm",
+        "1",
+        "Norm of the gradient before clipping, mean over the minibatches",
+        "same order as max_grad_norm",
+        "Far above: most of every step is thrown away, lower learning_rate",
+    ),
+    Metric("ppo/learning_rate", "1", "Learning rate of this iteration", "> 0", "-"),
+    Metric(
+        "ppo/updates",
+        "minibatches",
+        "Minibatch updates in this iteration; below epochs * minibatches when target_kl stopped it early",
+        "close to epochs * minibatches",
+        "Few: the early stop cuts most of the update, lower learning_rate",
+    ),
+    Metric("selfplay/pool_size", "policies", "Frozen snapshots in the pool", "grows to pool_size", "-"),
+    Metric(
+        "selfplay/games",
+        "games",
+        "Games against the pool that ended in this iteration",
+        "10 or more",
+        "Few: the win rate beside it is noise; read it over many iterations",
+    ),
+    Metric(
+        "selfplay/win_rate",
+        "1",
+        "wins / (wins + losses) of those games; draws are left out, see draw_rate",
+        "above 0.5: the agent beats its past selves",
+        "Below 0.5 for long: the agent forgets; raise selfplay.pool_size or lower ppo.learning_rate",
+    ),
+    Metric(
+        "selfplay/draw_rate",
+        "1",
+        "draws / games of those games",
+        "falls while the agent learns to finish",
+        "Near 1: nobody wins; lengthen the time limit or strengthen the shaping reward",
+    ),
+    Metric(
+        "env/<statistic>",
+        "see game",
+        "What the game reports of itself since the last iteration. The dogfight's: `docs/dogfight.md`",
+        "see game",
+        "-",
+    ),
+    Metric(
+        "eval/<pilot>/win_rate",
+        "1",
+        "wins / (wins + losses) over the match, half of it from each seat; draws are left out",
+        "rises; 0.9 against the simple pilots",
+        "Falls against one opponent while it rises against others: the agent over-fits to its pool",
+    ),
+    Metric("eval/<pilot>/win_rate_low", "1", "Lower end of the 95 % Wilson interval of win_rate", _ANY, "-"),
+    Metric(
+        "eval/<pilot>/win_rate_high",
+        "1",
+        "Upper end of the 95 % Wilson interval of win_rate",
+        "within 0.1 of win_rate_low",
+        "Wider: play more games (evaluation.games)",
+    ),
+    Metric("eval/<pilot>/wins", "games", "Games that the agent won", _ANY, "-"),
+    Metric("eval/<pilot>/losses", "games", "Games that the opponent won", _ANY, "-"),
+    Metric("eval/<pilot>/draws", "games", "Games that nobody won", "few", "Many: see selfplay/draw_rate"),
+    Metric("eval/<pilot>/games", "games", "Games played: wins + losses + draws", "200 or more", "-"),
+    Metric(
+        "perf/agent_steps_per_s",
+        "agent-steps/s",
+        "Agent-steps of this iteration divided by its wall time",
+        "steady",
+        "`headctl bench` says what this machine can do",
+    ),
+    Metric("perf/elapsed_s", "s", "Wall time in training, over all sittings of the run", _ANY, "-"),
+    Metric("perf/rollout_s", "s", "Wall time of the rollout: policy and game", _ANY, "-"),
+    Metric("perf/update_s", "s", "Wall time of the PPO update", _ANY, "-"),
+    Metric(
+        "perf/game_s",
+        "s",
+        "Wall time inside the game, part of rollout_s",
+        "well below rollout_s",
+        "Most of it: the game is the bottleneck; use a batched game",
+    ),
+    Metric("perf/rss_mb", "MB", "Memory of the process", "flat", "Growing: a leak, please report it"),
+    Metric("perf/wall_time", "s", "Time of writing, seconds since 1970 (UTC)", _ANY, "-"),
+)
+
+_PLACEHOLDER = re.compile(r"<\w+>")
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[tuple[re.Pattern[str], Metric], ...]:
+    """Returns one pattern per metric; a placeholder stands for one part of the name (``env/`` takes the rest)."""
+    patterns = []
+    for metric in METRICS:
+        pieces = _PLACEHOLDER.split(metric.name)
+        hole = r".+" if metric.name == "env/<statistic>" else r"[^/]+"
+        patterns.append((re.compile(hole.join(re.escape(piece) for piece in pieces)), metric))
+    return tuple(patterns)
+
+
+def find_metric(key: str) -> Metric | None:
+    """Returns the metric that a key of a record stands for, or ``None`` if nobody documented it."""
+    return next((metric for pattern, metric in _patterns() if pattern.fullmatch(key)), None)
+
+
+def names_in(keys: Iterable[str], group: str) -> list[str]:
+    """Returns the heads (or pilots) named in keys such as ``heads/<head>/alpha``, in order of appearance."""
+    return list(dict.fromkeys(key.split("/")[1] for key in keys if key.startswith(f"{group}/")))
+
+
+def markdown_table(group: str) -> str:
+    """Returns the table of one group as ``docs/metrics.md`` contains it."""
+    rows = ["| metric | unit | meaning | healthy | if not |", "|---|---|---|---|---|"]
+    rows += [
+        "| " + " | ".join((f"`{m.name}`", *(_cell(text) for text in (m.unit, m.meaning, m.healthy, m.remedy)))) + " |"
+        for m in METRICS
+        if m.group == group
+    ]
+    return "\n".join(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|").replace("<", r"\<")
+
+
+def wilson_interval(wins: int, losses: int, z: float = 1.959964) -> tuple[float, float]:
+    """Returns the Wilson score interval of ``wins / (wins + losses)``, 95 % by default.
+
+    Formula: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+    Without a decided game nothing is known and the interval is (0, 1).
+    """
+    decided = wins + losses
+    if decided == 0:
+        return 0.0, 1.0
+    share = wins / decided
+    spread = z * math.sqrt(share * (1.0 - share) / decided + z * z / (4.0 * decided * decided))
+    centre = share + z * z / (2.0 * decided)
+    scale = 1.0 + z * z / decided
+    low = 0.0 if wins == 0 else (centre - spread) / scale
+    high = 1.0 if losses == 0 else (centre + spread) / scale
+    return low, high
