@@ -37,8 +37,8 @@ def proportional_integral(
     """Dual ascent on ``log_alpha`` with a proportional term that damps it, bounded, with anti-windup.
 
     ``log_alpha`` is the multiplier of the constraint ``H >= target`` in log space; raising it by the error is dual
-    ascent (Boyd & Vandenberghe 2004, section 5.2; Haarnoja et al. 2018b, eq. 18, without Adam). The proportional term is
-    the penalty of the augmented Lagrangian: it acts at once, damps the swing of an integrator in a loop with an
+    ascent (Boyd & Vandenberghe 2004, section 5.2; Haarnoja et al. 2018b, eq. 18, without Adam). The proportional term
+    is the penalty of the augmented Lagrangian: it acts at once, damps the swing of an integrator in a loop with an
     integrator (a Gaussian head is one), and vanishes where the error does, so that at rest ``alpha = exp(log_alpha)``.
     Integration stops while alpha stands at a bound and the error presses it further (conditional anti-windup).
 

@@ -1,0 +1,1 @@
+"""Floor 1: action heads, the action space by name, the actor-critic network."""

@@ -1,0 +1,172 @@
+"""A gymnasium action space and the named heads that fill it.
+
+Gymnasium sorts the keys of a Dict space: everything here goes by name, never by position.
+
+Shapes: B samples (any leading shape), H heads, P outputs of the network for all heads.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
+from headctl.messages import unknown_name
+from headctl.policy.heads import GaussianHead, Head, make_head
+
+SINGLE_HEAD = "action"
+"""Name of the head of an action space that is not a Dict."""
+
+Actions = dict[str, Tensor]
+
+
+class Evaluation(NamedTuple):
+    """What a policy says of actions: one column per head, ``[B, H]`` float32."""
+
+    log_prob: Tensor
+    entropy: Tensor
+    capacity: Tensor
+    choice: Tensor
+
+
+def describe_space(space: spaces.Space) -> dict[str, dict[str, Any]]:
+    """Returns what an action space says of each head, in the form that ``parse_head(known=...)`` takes.
+
+    Args:
+        space: A Dict of Discrete and Box spaces, or a single Discrete or Box (one head named ``action``).
+
+    Raises:
+        ValueError: A space that no head can fill.
+    """
+    parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {SINGLE_HEAD: space}
+    described: dict[str, dict[str, Any]] = {}
+    for name, part in parts.items():
+        if isinstance(part, spaces.Discrete):
+            if part.start != 0:
+                raise ValueError(
+                    f"action space {name!r}: a Discrete that starts at 0 is needed, got start {part.start}"
+                )
+            described[name] = {"kind": "categorical", "choices": int(part.n)}
+        elif isinstance(part, spaces.Box) and len(part.shape) == 1 and np.isfinite([part.low, part.high]).all():
+            described[name] = {"kind": "gaussian", "dims": int(part.shape[0])}
+        else:
+            raise ValueError(
+                f"action space {name!r}: a head is a Discrete, or a Box of one axis with finite bounds; got {part}"
+            )
+    return described
+
+
+def resolve_heads(known: Mapping[str, Mapping[str, Any]], heads: Mapping[str, Any]) -> dict[str, HeadSpec]:
+    """Joins what the user says of the heads with what the action space says.
+
+    Args:
+        known: Per head of the game, ``kind`` and ``choices`` or ``dims``.
+        heads: Per head of the user's choosing, a target or a mapping. Heads that are not named get the defaults.
+
+    Returns:
+        A complete description for every head of the game, in the game's order.
+
+    Raises:
+        HeadSpecError: A head that the game lacks, or a description that cannot be used.
+    """
+    for name in heads:
+        if name not in known:
+            raise HeadSpecError(f"heads.{name}: {unknown_name('head of this game', name, known)}")
+    return {name: parse_head(name, heads.get(name), known[name]) for name in known}
+
+
+class ActionHeads:
+    """All heads of a policy over the joint output vector of its network.
+
+    Attributes:
+        heads: The heads, in the order of the columns of :class:`Evaluation`.
+        names: Their names.
+        num_params: Length P of the joint output vector.
+    """
+
+    def __init__(self, specs: Mapping[str, HeadSpec], space: spaces.Space | None = None) -> None:
+        """Creates the heads.
+
+        Args:
+            specs: A complete description per head.
+            space: The game's action space, for the scaling of continuous actions; ``None``: all Boxes are [-1, 1].
+        """
+        self.heads: tuple[Head, ...] = tuple(make_head(spec) for spec in specs.values())
+        self.names: tuple[str, ...] = tuple(head.name for head in self.heads)
+        self._sizes = [head.num_params for head in self.heads]
+        self.num_params = sum(self._sizes)
+        self._scales = {} if space is None else _box_scales(space)
+
+    def sample(self, params: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator | None) -> Actions:
+        """Draws an action per head.
+
+        Args:
+            params: Joint output of the network ``[B, P]``.
+            masks: bool ``[B, K]`` for heads that are masked.
+            generator: Random stream.
+        """
+        return {
+            head.name: head.sample(part, masks.get(head.name), generator)
+            for head, part in zip(self.heads, params.split(self._sizes, dim=-1), strict=True)
+        }
+
+    def mode(self, params: Tensor, masks: Mapping[str, Tensor]) -> Actions:
+        """Returns the most likely action per head; arguments as in :meth:`sample`."""
+        return {
+            head.name: head.mode(part, masks.get(head.name))
+            for head, part in zip(self.heads, params.split(self._sizes, dim=-1), strict=True)
+        }
+
+    def evaluate(self, params: Tensor, actions: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Evaluation:
+        """Returns log-probabilities, entropies, capacities and choices of all heads.
+
+        The same function serves the rollout and the update, so the ratio of the two is exactly 1 before the first step.
+
+        Args:
+            params: Joint output of the network ``[B, P]``.
+            actions: Per head, the actions ``[B, ...]``.
+            masks: bool ``[B, K]`` for heads that are masked.
+        """
+        parts = [
+            head.evaluate(part, actions[head.name], masks.get(head.name))
+            for head, part in zip(self.heads, params.split(self._sizes, dim=-1), strict=True)
+        ]
+        return Evaluation(*(torch.stack(column, dim=-1) for column in zip(*parts, strict=True)))
+
+    def initial_bias(self) -> Tensor:
+        """Returns the joint bias ``[P]`` of the output layer at the start of training."""
+        return torch.cat([head.initial_bias() for head in self.heads])
+
+    def to_game(self, actions: Mapping[str, Tensor]) -> Actions:
+        """Returns actions in the game's units: continuous ones clipped to [-1, 1] and scaled to the Box."""
+        scaled: Actions = {}
+        for head in self.heads:
+            action = actions[head.name]
+            if isinstance(head, GaussianHead):
+                action = action.clamp(-1.0, 1.0)
+                if head.name in self._scales:
+                    centre, half = self._scales[head.name]
+                    action = torch.addcmul(centre.to(action.device), half.to(action.device), action)
+            scaled[head.name] = action
+        return scaled
+
+    def empty(self, *shape: int, device: torch.device) -> Actions:
+        """Returns storage for actions with the given leading shape."""
+        return {
+            head.name: torch.zeros(*shape, *head.action_shape, dtype=head.action_dtype, device=device)
+            for head in self.heads
+        }
+
+
+def _box_scales(space: spaces.Space) -> dict[str, tuple[Tensor, Tensor]]:
+    """Returns centre and half width of every Box that is not [-1, 1]."""
+    parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {SINGLE_HEAD: space}
+    scales: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, part in parts.items():
+        if isinstance(part, spaces.Box) and not ((part.low == -1).all() and (part.high == 1).all()):
+            low, high = torch.as_tensor(part.low).float(), torch.as_tensor(part.high).float()
+            scales[name] = ((low + high) / 2.0, (high - low) / 2.0)
+    return scales

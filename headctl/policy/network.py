@@ -1,0 +1,143 @@
+"""The actor-critic network: normalised observation, shared trunk, one output layer for all heads, one for the value.
+
+Shapes: B samples (any leading shape), F features of the observation, P outputs for the heads, H heads.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from headctl.messages import unknown_name
+from headctl.policy.actions import ActionHeads, Actions, Evaluation
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
+_CLIP = 10.0
+_VARIANCE_FLOOR = 1e-8
+
+
+class PolicyStep(NamedTuple):
+    """What a policy did in a batch of states."""
+
+    actions: Actions
+    evaluation: Evaluation
+    value: Tensor
+    """float32 ``[B]``."""
+
+
+class ObservationNormalizer(nn.Module):
+    """Subtracts the running mean and divides by the running standard deviation of every feature.
+
+    The statistics move only in :meth:`update`; between two calls the map is fixed, so that rollout and update see the
+    same inputs. They are merged by the parallel algorithm of Chan, Golub & LeVeque (1979, eqs. 2.1).
+    """
+
+    mean: Tensor
+    variance: Tensor
+    count: Tensor
+
+    def __init__(self, features: int) -> None:
+        """Creates statistics of mean 0 and variance 1, with no sample in them."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("variance", torch.ones(features))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Returns the observation ``[B, F]`` with mean 0 and variance 1, clipped to [-10, 10]."""
+        scale = torch.rsqrt(self.variance + _VARIANCE_FLOOR)
+        return ((observation - self.mean) * scale).clamp(-_CLIP, _CLIP)
+
+    @torch.no_grad()
+    def update(self, observation: Tensor) -> None:
+        """Merges a batch ``[..., F]`` into the statistics."""
+        batch = observation.reshape(-1, observation.shape[-1])
+        size = batch.shape[0]
+        variance, mean = torch.var_mean(batch, dim=0, correction=0)
+        share = (size / (self.count + size)).to(mean.dtype)
+        difference = mean - self.mean
+        self.variance.lerp_(variance, share).add_(difference.square() * (share * (1.0 - share)))
+        self.mean.add_(difference * share)
+        self.count.add_(size)
+
+
+class Policy(nn.Module):
+    """A policy with a value estimate: what acts in a game, and what PPO improves.
+
+    Attributes:
+        action_heads: The heads that turn outputs into actions.
+    """
+
+    def __init__(
+        self,
+        observation_dim: int,
+        action_heads: ActionHeads,
+        *,
+        hidden: Sequence[int] = (128, 128),
+        activation: str = "tanh",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Creates a network with orthogonal weights (gain sqrt 2 in the trunk, 0.01 for the heads, 1 for the value).
+
+        Args:
+            observation_dim: Number of features F.
+            action_heads: The heads to fill.
+            hidden: Widths of the shared layers.
+            activation: ``tanh``, ``relu``, ``elu`` or ``silu``.
+            generator: Random stream of the initial weights.
+
+        Raises:
+            ValueError: An unknown activation.
+        """
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"policy.activation: {unknown_name('activation', activation, ACTIVATIONS)}")
+        self.action_heads = action_heads
+        self.normalizer = ObservationNormalizer(observation_dim)
+        layers: list[nn.Module] = []
+        width = observation_dim
+        for size in hidden:
+            layers += [_linear(width, size, math.sqrt(2.0), generator), ACTIVATIONS[activation]()]
+            width = size
+        self.trunk = nn.Sequential(*layers)
+        self.actor = _linear(width, action_heads.num_params, 0.01, generator)
+        self.critic = _linear(width, 1, 1.0, generator)
+        with torch.no_grad():
+            self.actor.bias.copy_(action_heads.initial_bias())
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the joint output of the heads ``[B, P]`` and the value ``[B]``, both float32."""
+        features = self.trunk(self.normalizer(observation))
+        return self.actor(features), self.critic(features).squeeze(-1)
+
+    @torch.no_grad()
+    def act(
+        self, observation: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator | None = None
+    ) -> PolicyStep:
+        """Draws actions and says what it thinks of them.
+
+        Args:
+            observation: ``[B, F]``.
+            masks: bool ``[B, K]`` for heads that are masked.
+            generator: Random stream.
+        """
+        params, value = self(observation)
+        actions = self.action_heads.sample(params, masks, generator)
+        return PolicyStep(actions, self.action_heads.evaluate(params, actions, masks), value)
+
+    def evaluate(
+        self, observation: Tensor, actions: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+    ) -> tuple[Evaluation, Tensor]:
+        """Returns what the policy says of given actions, and the value ``[B]``; differentiable."""
+        params, value = self(observation)
+        return self.action_heads.evaluate(params, actions, masks), value
+
+
+def _linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
+    # Made without memory first: the layer's own initialisation would draw from the global random stream.
+    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    nn.init.orthogonal_(layer.weight, gain, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,1 @@
+"""Floor 2: proximal policy optimisation with one temperature per head."""

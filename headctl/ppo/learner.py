@@ -1,0 +1,236 @@
+"""The PPO update: one clipped surrogate for the joint action, one entropy bonus per head.
+
+Shapes: T steps, R rows, B samples, H heads, P outputs of the network for all heads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from headctl.entropy.controller import MultiHeadEntropyController
+from headctl.policy.network import Policy
+from headctl.ppo.rollout import Minibatch, Rollout, generalized_advantages
+
+_FINAL_LEARNING_RATE = 0.1  # share of the learning rate that a linear schedule ends at: the control loop stays closed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PPOOptions:
+    """The knobs of the update (Schulman et al. 2017).
+
+    Attributes:
+        epochs: Passes over a rollout.
+        minibatch_size: Largest number of rows per gradient step.
+        gamma: Discount per step.
+        gae_lambda: Weight of longer advantage estimates.
+        clip_coef: Half width of the interval around 1 in which the ratio earns.
+        value_coef: Weight of the value loss.
+        learning_rate: Adam's step size at the start.
+        learning_rate_schedule: ``constant``, or ``linear``: falls to a tenth at the end of training.
+        max_grad_norm: The gradient of all parameters together is scaled down to this norm.
+        target_kl: The update ends after the epoch whose mean KL divergence exceeds this; ``None``: never.
+    """
+
+    epochs: int = 4
+    minibatch_size: int = 4096
+    gamma: float = 0.995
+    gae_lambda: float = 0.95
+    clip_coef: float = 0.2
+    value_coef: float = 0.5
+    learning_rate: float = 3e-4
+    learning_rate_schedule: str = "linear"
+    max_grad_norm: float = 0.5
+    target_kl: float | None = 0.03
+
+
+class Losses(NamedTuple):
+    """The terms of the loss and what is told of them, scalars; and what the controller wants to see, ``[B, H]``."""
+
+    policy: Tensor
+    value: Tensor
+    bonus: Tensor
+    approx_kl: Tensor
+    clip_fraction: Tensor
+    params: Tensor
+    """Joint output of the heads ``[B, P]``, for gradient diagnostics."""
+    entropy: Tensor
+    capacity: Tensor
+    weight: Tensor
+
+
+class PPOLearner:
+    """Improves a policy from rollouts, and moves the controller after every minibatch."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        controller: MultiHeadEntropyController,
+        options: PPOOptions,
+        generator: torch.Generator,
+    ) -> None:
+        """Creates the learner.
+
+        Args:
+            policy: The policy to improve, in place.
+            controller: Its heads in the order of the policy's.
+            options: The knobs.
+            generator: Random stream of the order of the rows.
+
+        Raises:
+            ValueError: A controller of other heads.
+        """
+        if controller.heads != policy.action_heads.names:
+            raise ValueError(
+                f"controller: has the heads {list(controller.heads)}, the policy has {list(policy.action_heads.names)}"
+            )
+        self.policy = policy
+        self.controller = controller
+        self.options = options
+        self._generator = generator
+        self.optimizer = torch.optim.Adam(policy.parameters(), lr=options.learning_rate, eps=1e-5, fused=True)
+
+    def losses(self, batch: Minibatch) -> Losses:
+        """Returns the terms of the loss on a minibatch.
+
+        Policy: Schulman et al. 2017, eq. 7, with the ratio of the joint action, the product over the heads. Value:
+        half the squared error. Both are means over the rows of living agents. KL divergence: the estimator ``k3`` of
+        Schulman (2020), ``(r - 1) - log r``.
+        """
+        policy, options = self.policy, self.options
+        params, value = policy(batch.observation)
+        evaluation = policy.action_heads.evaluate(params, batch.actions, batch.masks)
+        log_ratio = (evaluation.log_prob - batch.log_prob).sum(-1)
+        ratio = log_ratio.exp()
+        clipped = ratio.clamp(1.0 - options.clip_coef, 1.0 + options.clip_coef)
+        surrogate = torch.minimum(batch.advantage * ratio, batch.advantage * clipped)
+        count = batch.alive.sum().clamp(min=1.0)
+        weight = evaluation.choice * batch.alive.unsqueeze(-1)
+        with torch.no_grad():
+            approx_kl = ((ratio - 1.0 - log_ratio) * batch.alive).sum() / count
+            clip_fraction = (((ratio - 1.0).abs() > options.clip_coef) * batch.alive).sum() / count
+        return Losses(
+            policy=-(surrogate * batch.alive).sum() / count,
+            value=0.5 * ((value - batch.value_target).square() * batch.alive).sum() / count,
+            bonus=self.controller.bonus(evaluation.entropy, weight=weight),
+            approx_kl=approx_kl,
+            clip_fraction=clip_fraction,
+            params=params,
+            entropy=evaluation.entropy,
+            capacity=evaluation.capacity,
+            weight=weight,
+        )
+
+    def update(self, rollout: Rollout, last_value: Tensor, progress: float) -> dict[str, float]:
+        """Improves the policy by one rollout.
+
+        Args:
+            rollout: What happened.
+            last_value: Value of the state after the last step ``[R]``.
+            progress: Share of the training that is done, in [0, 1].
+
+        Returns:
+            Metrics ``ppo/...`` and ``heads/<head>/...``, means over the minibatches.
+        """
+        options = self.options
+        learning_rate = self._set_learning_rate(progress)
+        advantage = generalized_advantages(
+            rollout.reward,
+            rollout.value,
+            rollout.done,
+            rollout.bootstrap,
+            last_value,
+            gamma=options.gamma,
+            gae_lambda=options.gae_lambda,
+        )
+        gradient_shares: dict[str, float] = {}
+        told: list[Tensor] = []
+        epochs = rollout.minibatches(advantage, options.minibatch_size, options.epochs, self._generator)
+        for batches in epochs:
+            for batch in batches:
+                losses = self.losses(batch)
+                gradient_shares = gradient_shares or self._gradient_shares(losses)
+                told.append(self._descend(losses, progress))
+            if options.target_kl is not None:
+                divergence = torch.stack(told[-len(batches) :])[:, 3].mean()
+                if float(divergence) > options.target_kl:
+                    break
+        means = torch.stack(told).mean(0).tolist()
+        names = ("policy_loss", "value_loss", "entropy_bonus", "approx_kl", "clip_fraction", "grad_norm")
+        metrics = {f"ppo/{name}": mean for name, mean in zip(names, means, strict=True)}
+        metrics["ppo/explained_variance"] = float(explained_variance(rollout.value, advantage, rollout.alive))
+        metrics["ppo/learning_rate"] = learning_rate
+        metrics["ppo/updates"] = float(len(told))
+        return metrics | self.controller.metrics() | gradient_shares
+
+    def _descend(self, losses: Losses, progress: float) -> Tensor:
+        """Takes one step of the optimiser and one of the controller; returns six scalars in one tensor."""
+        options = self.options
+        loss = losses.policy + options.value_coef * losses.value - losses.bonus
+        self.optimizer.zero_grad()
+        loss.backward()
+        grad_norm = nn.utils.clip_grad_norm_(self.policy.parameters(), options.max_grad_norm)
+        self.optimizer.step()
+        self.controller.observe(losses.entropy.detach(), capacity=losses.capacity, weight=losses.weight)
+        self.controller.step(progress=progress)
+        terms = (losses.policy, losses.value, losses.bonus, losses.approx_kl, losses.clip_fraction, grad_norm)
+        return torch.stack([term.detach() for term in terms])
+
+    def _gradient_shares(self, losses: Losses) -> dict[str, float]:
+        """Returns, per head, how strongly the bonus pulls at the head's outputs relative to the surrogate.
+
+        Taken on the first minibatch of an update, where the ratio is 1 and no sample is clipped.
+        """
+        policy_gradient, bonus_gradient = (
+            torch.autograd.grad(term, losses.params, retain_graph=True)[0] for term in (losses.policy, losses.bonus)
+        )
+        sizes = [head.num_params for head in self.policy.action_heads.heads]
+        ratios = torch.stack(
+            [
+                bonus.norm() / policy.norm()
+                for bonus, policy in zip(bonus_gradient.split(sizes, -1), policy_gradient.split(sizes, -1), strict=True)
+            ]
+        ).tolist()
+        names = self.policy.action_heads.names
+        return {f"heads/{name}/bonus_to_policy_grad": ratio for name, ratio in zip(names, ratios, strict=True)}
+
+    def _set_learning_rate(self, progress: float) -> float:
+        rate = self.options.learning_rate
+        if self.options.learning_rate_schedule == "linear":
+            rate *= 1.0 - (1.0 - _FINAL_LEARNING_RATE) * progress
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns policy, optimiser and controller as plain data."""
+        return {
+            "policy": self.policy.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "controller": self.controller.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over a state of the same policy and heads."""
+        self.policy.load_state_dict(state["policy"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.controller.load_state_dict(state["controller"])
+
+
+def explained_variance(value: Tensor, advantage: Tensor, alive: Tensor) -> Tensor:
+    """Returns the share of the variance of the returns that the value estimates explain; 1 is perfect, 0 is a constant.
+
+    Args:
+        value: Value estimates ``[T, R]``.
+        advantage: Advantages ``[T, R]``; value plus advantage is the return.
+        alive: 1 where the row counts ``[T, R]``.
+    """
+    count = alive.sum().clamp(min=1.0)
+
+    def variance(x: Tensor) -> Tensor:
+        mean = (x * alive).sum() / count
+        return ((x - mean).square() * alive).sum() / count
+
+    return 1.0 - variance(advantage) / (variance(value + advantage) + 1e-8)
