@@ -14,11 +14,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from headctl.run.records import METRICS_FILE as METRICS_FILE
-from headctl.run.records import MetricsError as MetricsError
-from headctl.run.records import MetricsWriter as MetricsWriter
-from headctl.run.records import Record as Record
-from headctl.run.records import read_metrics as read_metrics
+from headctl.run.records import METRICS_FILE, MetricsError, MetricsWriter, Record, read_metrics
+
+__all__ = [
+    "GROUPS",
+    "METRICS",
+    "METRICS_FILE",
+    "Metric",
+    "MetricsError",
+    "MetricsWriter",
+    "Record",
+    "find_metric",
+    "markdown_table",
+    "names_in",
+    "read_metrics",
+    "wilson_interval",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "heads/<head>/alpha",
         "1",
-        "Coefficient of the head's entropy bonus in use: clip(exp(log_alpha) + K_P * error, alpha_min, alpha_max)",
+        "Coefficient of the head's entropy bonus, mean over the updates: clip(exp(log_alpha) + K_P * error, alpha_min, "
+        "alpha_max)",
         "inside its bounds, not on the upper one",
         "On alpha_max: lower the target or raise alpha_max. On alpha_min: the head is as random as asked without help",
     ),
@@ -148,6 +160,14 @@ METRICS: tuple[Metric, ...] = (
         "Active share: part of the rows in which the head had a real choice, sum(w) / rows",
         "above 0.02",
         "Lower: the head learns from few rows; alpha moves on noise. Check its masks",
+    ),
+    Metric(
+        "heads/<head>/skipped",
+        "updates",
+        "Updates of this iteration that the controller left out because an entropy, capacity or weight was not finite; "
+        "it holds the head's state meanwhile",
+        "0",
+        "Any other number: the policy produces inf or nan; lower ppo.learning_rate, check the observations",
     ),
     Metric(
         "heads/<head>/bonus_to_policy_grad",

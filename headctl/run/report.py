@@ -1,0 +1,288 @@
+"""What a run says about itself: per head, per opponent, and in plain words. Loads no torch.
+
+:class:`RunReader` reads a folder, :func:`build_report` draws the conclusions, :mod:`headctl.run.report_view` shows
+them.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from headctl.run.config import RunConfig
+from headctl.run.findings import Finding, HeadReport, explain_head, explain_run, steps_text
+from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder
+from headctl.run.metrics import (
+    METRICS_FILE,
+    MetricsError,
+    Record,
+    names_in,
+    read_metrics,
+    wilson_interval,
+)
+from headctl.run.yaml_io import YamlError, read_yaml
+
+EVALUATION_DIR = "eval"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The outcome of a match, seen from the agent."""
+
+    wins: int
+    losses: int
+    draws: int
+
+    @property
+    def games(self) -> int:
+        """Games played."""
+        return self.wins + self.losses + self.draws
+
+    @property
+    def win_rate(self) -> float:
+        """Wins / (wins + losses); ``nan`` if every game was a draw."""
+        decided = self.wins + self.losses
+        return self.wins / decided if decided else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of :attr:`win_rate`."""
+        return wilson_interval(self.wins, self.losses)
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """Returns the numbers by the names that the metrics ``eval/<pilot>/...`` have."""
+        low, high = self.interval
+        rate = None if math.isnan(self.win_rate) else self.win_rate
+        numbers = {"win_rate": rate, "win_rate_low": low, "win_rate_high": high}
+        return {**numbers, "wins": self.wins, "losses": self.losses, "draws": self.draws, "games": self.games}
+
+
+def write_evaluation(run_dir: Path, name: str, scores: Mapping[str, Score], agent_steps: int) -> Path:
+    """Writes a match table to ``eval/<name>.json`` and returns the file."""
+    path = run_dir / EVALUATION_DIR / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    content = {"agent_steps": agent_steps, "opponents": {who: score.to_json() for who, score in scores.items()}}
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+class RunReader:
+    """Reads a run folder, also while it is being written to.
+
+    Args:
+        run_dir: The folder.
+
+    Raises:
+        RunFolderError: No run folder, an incomplete one, or one of another version; nothing measured yet.
+    """
+
+    def __init__(self, run_dir: Path | str) -> None:
+        self.run_dir = Path(run_dir)
+        check_run_folder(self.run_dir)
+        self.config = self._read_config()
+        metrics = self.run_dir / METRICS_FILE
+        try:
+            self.records: list[Record] = read_metrics(metrics) if metrics.exists() else []
+        except MetricsError as error:
+            raise RunFolderError(str(error)) from error
+        if not self.records:
+            raise RunFolderError(
+                f"{self.run_dir} has no metrics yet: its first iteration is not done. "
+                f"If no training is running, continue it with: headctl train {self.run_dir} --resume"
+            )
+        self.heads = names_in(self.records[-1], "heads")
+
+    def _read_config(self) -> RunConfig:
+        path = self.run_dir / CONFIG_FILE
+        try:
+            return RunConfig.model_validate(read_yaml(path).tree or {})
+        except YamlError as error:
+            raise RunFolderError(f"{path}: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise RunFolderError(
+                f"{path} is not the configuration of a run of this version: {key}: {first['msg']}"
+            ) from error
+
+    @property
+    def agent_steps(self) -> int:
+        """Agent-steps done when the last record was written."""
+        return int(self.number("agent_steps"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training reached its planned length."""
+        return self.agent_steps >= self.config.total_steps
+
+    def number(self, key: str, record: Record | None = None) -> float:
+        """Returns a number of a record (the last one by default), ``nan`` where it has none."""
+        value = (self.records[-1] if record is None else record).get(key, math.nan)
+        return math.nan if isinstance(value, str) else float(value)
+
+    def series(self, key: str) -> tuple[list[float], list[float]]:
+        """Returns agent-steps and values of a metric, over the records that have a number for it."""
+        pairs = [(self.number("agent_steps", record), self.number(key, record)) for record in self.records]
+        pairs = [(steps, value) for steps, value in pairs if not math.isnan(value)]
+        return [steps for steps, _ in pairs], [value for _, value in pairs]
+
+    def statuses(self, head: str) -> list[str]:
+        """Returns the status of a head in every record; ``""`` where a record has none."""
+        values = (record.get(f"heads/{head}/status", "") for record in self.records)
+        return [value if isinstance(value, str) else "" for value in values]
+
+    def last_half(self) -> list[Record]:
+        """Returns the records of the second half of the training so far."""
+        middle = self.agent_steps / 2
+        return [record for record in self.records if self.number("agent_steps", record) > middle]
+
+    def evaluations(self) -> dict[str, tuple[int, Score]]:
+        """Returns the newest match against every opponent: name -> (agent-steps of the agent, score)."""
+        newest: dict[str, tuple[int, Score]] = {}
+        for steps, who, score in [*self._matches_in_records(), *self._matches_in_files()]:
+            if who not in newest or steps >= newest[who][0]:
+                newest[who] = (steps, score)
+        return newest
+
+    def _matches_in_records(self) -> Iterator[tuple[int, str, Score]]:
+        for record in self.records:
+            for who in names_in(record, "eval"):
+                counts = [self.number(f"eval/{who}/{key}", record) for key in ("wins", "losses", "draws")]
+                if not any(math.isnan(count) for count in counts):
+                    yield int(self.number("agent_steps", record)), who, Score(*(int(count) for count in counts))
+
+    def _matches_in_files(self) -> Iterator[tuple[int, str, Score]]:
+        for path in sorted((self.run_dir / EVALUATION_DIR).glob("*.json")):
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                for who, match in content["opponents"].items():
+                    counts = (int(match[key]) for key in ("wins", "losses", "draws"))
+                    yield int(content["agent_steps"]), str(who), Score(*counts)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue  # someone else's file, or one that is being written: the records have the numbers too
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that ``headctl inspect`` shows."""
+
+    run: str
+    agent_steps: int
+    total_steps: int
+    finished: bool
+    elapsed_s: float
+    agent_steps_per_s: float
+    heads: list[HeadReport]
+    evaluations: dict[str, tuple[int, Score]]
+    findings: list[Finding] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain data for ``json.dumps``; ``nan`` becomes ``None``."""
+        plain = {key: value for key, value in asdict(self).items() if key != "evaluations"}
+        matches = {who: {"agent_steps": steps, **score.to_json()} for who, (steps, score) in self.evaluations.items()}
+        return _without_nan(plain | {"evaluations": matches})
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def build_report(reader: RunReader) -> Report:
+    """Draws the conclusions from a run."""
+    heads = [_head_report(reader, head) for head in reader.heads]
+    findings = [finding for head in heads for finding in explain_head(head)]
+    late = reader.last_half()
+    means = {key: _mean(reader.number(key, record) for record in late) for key in reader.records[-1]}
+    findings += explain_run(means)
+    if not reader.finished:
+        findings.append(_unfinished(reader))
+    elapsed = reader.number("perf/elapsed_s")
+    speed = reader.agent_steps / elapsed if elapsed > 0 else math.nan
+    return Report(
+        run=str(reader.run_dir),
+        agent_steps=reader.agent_steps,
+        total_steps=reader.config.total_steps,
+        finished=reader.finished,
+        elapsed_s=elapsed,
+        agent_steps_per_s=speed,
+        heads=heads,
+        evaluations=reader.evaluations(),
+        findings=findings,
+    )
+
+
+def _unfinished(reader: RunReader) -> Finding:
+    done, planned = steps_text(reader.agent_steps), steps_text(reader.config.total_steps)
+    text = f"{done} of {planned} agent-steps are done; if no training is running, continue with: "
+    return Finding("note", "", f"{text}headctl train {reader.run_dir} --resume")
+
+
+def _head_report(reader: RunReader, head: str) -> HeadReport:
+    def last(key: str) -> float:
+        values = reader.series(f"heads/{head}/{key}")[1]
+        return values[-1] if values else math.nan
+
+    written = reader.config.heads.get(head)
+    options: Mapping[str, Any] = written if isinstance(written, Mapping) else {"target": written}
+    fixed = options.get("law") == "fixed"
+    statuses = reader.statuses(head)
+    known = [status for status in statuses if status]
+    counts = Counter(known)
+    since = len(statuses)
+    while since > 0 and statuses[since - 1] == statuses[-1]:
+        since -= 1
+    late = reader.last_half()
+    misses = (
+        reader.number(f"heads/{head}/target_fraction", record) - reader.number(f"heads/{head}/fraction", record)
+        for record in late
+    )
+    late_statuses = statuses[len(statuses) - len(late) :]
+    stuck = [status for status in late_statuses if status in {"SATURATED", "COLLAPSED", "INACTIVE"}]
+    skipped = reader.series(f"heads/{head}/skipped")[1]
+    alpha = last("alpha")
+    return HeadReport(
+        name=head,
+        law=str(options.get("law", "pi")),
+        mode="" if fixed else str(options.get("mode", "floor")),
+        target="" if fixed else describe_target(options.get("target")),
+        target_fraction=last("target_fraction"),
+        target_entropy=last("target_entropy"),
+        fraction=last("fraction"),
+        entropy=last("entropy"),
+        capacity=last("capacity"),
+        error=last("target_fraction") - last("fraction"),
+        alpha=alpha,
+        alpha_min=alpha if fixed else float(options.get("alpha_min", math.nan)),
+        alpha_max=alpha if fixed else float(options.get("alpha_max", math.nan)),
+        status=statuses[-1],
+        status_since=int(reader.number("agent_steps", reader.records[min(since, len(statuses) - 1)])),
+        status_shares={status: count / len(known) for status, count in counts.most_common()},
+        active_share=_mean(reader.series(f"heads/{head}/weight")[1]),
+        shortfall=_mean(max(0.0, miss) if not math.isnan(miss) else math.nan for miss in misses),
+        saturated_late=len(stuck) / len(late_statuses) if late_statuses else math.nan,
+        bonus_to_policy_grad=_mean(reader.number(f"heads/{head}/bonus_to_policy_grad", record) for record in late),
+        skipped=int(sum(skipped)),
+    )
+
+
+def describe_target(target: object) -> str:
+    """Returns a target in a few characters: ``0.3``, or ``0.8 to 0.3, linear``."""
+    if isinstance(target, Mapping):
+        if "start" in target and "end" in target:
+            return f"{target['start']} to {target['end']}, {target.get('schedule', '')}"
+        return str(target.get("value", target.get("schedule", "")))
+    return "" if target is None else str(target)
+
+
+def _mean(values: Any) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
