@@ -1,0 +1,1 @@
+"""The dogfight: a batched engine in Warp and its PettingZoo face."""

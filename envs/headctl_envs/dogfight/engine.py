@@ -1,0 +1,376 @@
+"""The batched dogfight: N games as tensors in, tensors out, on CPU or CUDA from the same kernels.
+
+Shape legend: N games, A seats (2), K choices, D features. Torch owns every buffer and Warp works on views of them, so
+a step copies nothing but the actions. What a call returns are the engine's buffers: the next step overwrites them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+import torch
+import warp as wp
+from torch import Tensor
+
+from headctl_envs.dogfight.airframes import AIRFRAMES
+from headctl_envs.dogfight.config import AGENTS, PARAMS, PILOTS, WEAPONS, DogfightConfig
+from headctl_envs.dogfight.flight import Airframe, airframe_struct
+from headctl_envs.dogfight.kernels import COUNTS, Actions, Results, advance, restart
+from headctl_envs.dogfight.maneuvers import KINDS
+from headctl_envs.dogfight.pilots import pilot
+from headctl_envs.dogfight.sensing import FEATURES
+from headctl_envs.dogfight.world import World, rules_struct
+
+STATE_VERSION = 1
+
+
+class Observations(NamedTuple):
+    """What a reset returns.
+
+    Attributes:
+        observation: float32 [N, A, D].
+        masks: ``maneuver`` and ``weapon``, bool [N, A, K], true where the choice is legal.
+    """
+
+    observation: Tensor
+    masks: dict[str, Tensor]
+
+
+class GameStep(NamedTuple):
+    """What a step returns.
+
+    Attributes:
+        observation: float32 [N, A, D], after auto-reset: where an episode ended, the first of the next.
+        masks: bool [N, A, K] per masked head; they belong to ``observation``.
+        reward: float32 [N, A], zero-sum.
+        terminated: bool [N, A], the episode ended for good with this step.
+        truncated: bool [N, A], the time limit cut the episode; never set together with ``terminated``.
+        final_observation: float32 [N, A, D] at the end of this step, before auto-reset.
+        alive: bool [N, A], whether the seat was alive when it chose the action of this step.
+        outcome: int32 [N], 0 the game goes on, 1 ``red_0`` won, 2 ``blue_0`` won, 3 draw.
+    """
+
+    observation: Tensor
+    masks: dict[str, Tensor]
+    reward: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    final_observation: Tensor
+    alive: Tensor
+    outcome: Tensor
+
+
+class DogfightEngine:
+    """N simultaneous one-against-one gun fights with auto-reset.
+
+    A game's course depends on the seed, its index (plus ``game_offset``), its episode number and the actions, and on
+    nothing else: neither on the number of games beside it nor on global random generators.
+
+    Args:
+        config: The options; the defaults if ``None``.
+        num_games: N, at least 1.
+        seed: Any integer; its lowest 64 bits count.
+        device: ``"cpu"`` or a CUDA device that Warp supports.
+        game_offset: Index of the first game, so that several engines can share one numbering.
+        max_decisions: Length limit of an episode in decisions; ``None`` takes it from ``config.time_limit_s``.
+
+    Raises:
+        ValueError: If ``num_games`` or ``max_decisions`` is smaller than 1.
+    """
+
+    def __init__(
+        self,
+        config: DogfightConfig | None = None,
+        num_games: int = 1,
+        *,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        game_offset: int = 0,
+        max_decisions: int | None = None,
+    ) -> None:
+        if num_games < 1:
+            raise ValueError(f"num_games = {num_games} must be at least 1")
+        if max_decisions is not None and max_decisions < 1:
+            raise ValueError(f"max_decisions = {max_decisions} must be at least 1")
+        self.config = config if config is not None else DogfightConfig()
+        self.num_games = num_games
+        self.num_seats = len(AGENTS)
+        self.seat_sides = (0, 1)
+        self.observation_dim = len(FEATURES)
+        self.feature_names = FEATURES
+        self.pilot_names = PILOTS
+        self.device = torch.device(device)
+        self.action_space = gymnasium.spaces.Dict(
+            {
+                "maneuver": gymnasium.spaces.Discrete(len(self.config.library)),
+                "weapon": gymnasium.spaces.Discrete(len(WEAPONS)),
+                "params": gymnasium.spaces.Box(-1.0, 1.0, (len(PARAMS),), np.float32),
+            }
+        )
+        self._seed = seed
+        self._progress = 0.0
+        self._started = False
+        with wp.ScopedLogLevel(wp.LOG_ERROR):  # Warp greets on stdout, which belongs to the host program
+            wp.init()
+            self._allocate()
+            self._bind(max_decisions or self.config.max_decisions, game_offset)
+            wp.load_module(advance.module, device=self._warp_device)
+            wp.load_module(pilot.module, device=self._warp_device)
+
+    def _allocate(self) -> None:
+        """Allocates every buffer once."""
+        games, seats, dims = self.num_games, self.num_seats, self.observation_dim
+        choices = {"maneuver": len(self.config.library), "weapon": len(WEAPONS)}
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+
+        def per_seat() -> Tensor:
+            return zeros(games, seats)
+
+        self.state: dict[str, Tensor] = {
+            "position": zeros(games, seats, 3),
+            "attitude": zeros(games, seats, 4),
+            "speed": per_seat(),
+            "load_factor": per_seat(),
+            "roll_rate": per_seat(),
+            "lever": per_seat(),
+            "health": per_seat(),
+            "rounds": per_seat(),
+            "clock": zeros(games, dtype=torch.int32),
+            "episode": zeros(games, dtype=torch.int32),
+            "zone_s": zeros(games),
+            "potential": zeros(games),
+            "counts": zeros(games, len(COUNTS)),
+        }
+        self._scratch = {
+            "choice": zeros(games, seats, dtype=torch.int32),
+            "trigger": zeros(games, seats, dtype=torch.int32),
+            "trim": zeros(games, seats, 3),
+            "command": zeros(games, seats, 4),
+            "damage": per_seat(),
+            "dealt": per_seat(),
+            "cause": zeros(games, dtype=torch.int32),
+            "kinds": torch.tensor([KINDS.index(name) for name in self.config.library], dtype=torch.int32).to(
+                self.device
+            ),
+        }
+        self._masks = {head: zeros(games, seats, n, dtype=torch.bool) for head, n in choices.items()}
+        self._results = {
+            "observation": zeros(games, seats, dims),
+            "final_observation": zeros(games, seats, dims),
+            "reward": per_seat(),
+            "terms": zeros(games, 3),
+            "terminated": zeros(games, seats, dtype=torch.bool),
+            "truncated": zeros(games, seats, dtype=torch.bool),
+            "alive": zeros(games, seats, dtype=torch.bool),
+            "outcome": zeros(games, dtype=torch.int32),
+            "cause": zeros(games, dtype=torch.int32),
+        }
+        self._actions = {name: self._action_buffers() for name in ("step", *PILOTS)}
+        self._weight = zeros(1)
+        self._seed_buffer = zeros(1, dtype=torch.int32)
+
+    def _action_buffers(self) -> dict[str, Tensor]:
+        """Returns one set of action tensors: int64 [N, A] twice and float32 [N, A, 3]."""
+        shape = (self.num_games, self.num_seats)
+        return {
+            "maneuver": torch.zeros(shape, dtype=torch.int64, device=self.device),
+            "weapon": torch.zeros(shape, dtype=torch.int64, device=self.device),
+            "params": torch.zeros((*shape, len(PARAMS)), device=self.device),
+        }
+
+    def _bind(self, max_decisions: int, game_offset: int) -> None:
+        """Makes the Warp views and records the launches, so that a step builds no argument lists."""
+        self._warp_device = str(self.device) if self.device.type == "cpu" else f"cuda:{self.device.index or 0}"
+        vectors = {"position": wp.vec3, "attitude": wp.quat, "trim": wp.vec3, "command": wp.vec4, "params": wp.vec3}
+
+        def view(name: str, tensor: Tensor) -> Any:
+            return wp.from_torch(tensor, dtype=vectors.get(name), requires_grad=False)
+
+        def fill(struct: Any, tensors: Mapping[str, Tensor]) -> Any:
+            for name, tensor in tensors.items():
+                setattr(struct, name, view(name, tensor))
+            return struct
+
+        masks = {f"mask_{head}": mask for head, mask in self._masks.items()}
+        world = fill(World(), {**self.state, **self._scratch, **masks})
+        results = fill(Results(), self._results)
+        rules = rules_struct(
+            self.config, num_seats=self.num_seats, max_decisions=max_decisions, game_offset=game_offset
+        )
+        airframe = airframe_struct(AIRFRAMES[self.config.airframe])
+        airframes = wp.array([airframe] * self.num_seats, dtype=Airframe, device=self._warp_device)
+        weight, seed = view("weight", self._weight), view("seed", self._seed_buffer)
+        actions = {name: fill(Actions(), tensors) for name, tensors in self._actions.items()}
+        self._views = (world, results, airframes, actions, weight, seed)  # a recorded launch does not own its arrays
+
+        def record(kernel: Any, inputs: list[Any]) -> Any:
+            return wp.launch(kernel, dim=self.num_games, inputs=inputs, device=self._warp_device, record_cmd=True)
+
+        common = [world, rules, airframes]
+        self._launch_step = record(advance, [*common, actions["step"], results, weight, seed])
+        self._launch_reset = record(restart, [*common, results, seed, 1])
+        self._launch_observe = record(restart, [*common, results, seed, 0])
+        self._launch_pilot = {
+            name: record(pilot, [*common, actions[name], seed, index]) for index, name in enumerate(PILOTS)
+        }
+
+    def reset(self, seed: int | None = None) -> Observations:
+        """Begins a new episode in every game.
+
+        Args:
+            seed: If given, the engine starts over: this seed, episode number 0 everywhere. ``None`` goes on to the next
+                episode of the current seed.
+
+        Returns:
+            Observations and masks of the first decisions.
+        """
+        if seed is not None or not self._started:
+            self._seed = self._seed if seed is None else seed
+            self.state["episode"].fill_(-1)
+            self.state["counts"].zero_()
+        self._write_scalars()
+        self._launch_reset.launch()
+        self._started = True
+        return Observations(self._results["observation"], self._masks)
+
+    def observe(self) -> Observations:
+        """Computes observations, masks and potentials anew, after ``state`` was written by hand."""
+        self._launch_observe.launch()
+        return Observations(self._results["observation"], self._masks)
+
+    def step(self, actions: Mapping[str, Tensor]) -> GameStep:
+        """Flies one decision of every aircraft.
+
+        Args:
+            actions: ``maneuver`` and ``weapon`` as integers [N, A], ``params`` as floats [N, A, 3]. Masked or impossible
+                choices count as the maneuver 0 and the weapon ``hold``, residuals are clipped to [-1, 1], NaN counts as 0.
+
+        Returns:
+            The engine's buffers, valid until the next call.
+
+        Raises:
+            RuntimeError: If ``reset`` was never called.
+            ValueError: If a head is missing or a tensor has the wrong shape or kind of number.
+        """
+        if not self._started:
+            raise RuntimeError("step() before reset(): call reset() once first")
+        for head, buffer in self._actions["step"].items():
+            given = actions.get(head)
+            if given is None:
+                raise ValueError(f"actions lack the head {head!r}; needed: {', '.join(self._actions['step'])}")
+            if given.shape != buffer.shape:
+                raise ValueError(f"actions[{head!r}] has shape {tuple(given.shape)}, needed {tuple(buffer.shape)}")
+            if buffer.dtype == torch.int64 and (given.is_floating_point() or given.is_complex()):
+                raise ValueError(f"actions[{head!r}] is {given.dtype}, needed an integer type")
+            buffer.copy_(given)
+        self._launch_step.launch()
+        out = self._results
+        return GameStep(
+            out["observation"],
+            self._masks,
+            out["reward"],
+            out["terminated"],
+            out["truncated"],
+            out["final_observation"],
+            out["alive"],
+            out["outcome"],
+        )
+
+    @property
+    def reward_terms(self) -> Tensor:
+        """float32 [N, 3]: outcome, damage and shaping part of seat 0's last reward; seat 1's are the negatives."""
+        return self._results["terms"]
+
+    @property
+    def cause(self) -> Tensor:
+        """int32 [N]: how the episode ended with the last step, an index into ``CAUSES``; 0 while it goes on."""
+        return self._results["cause"]
+
+    def pilot_actions(self, name: str) -> dict[str, Tensor]:
+        """Actions of a scripted pilot for every seat, from the current state.
+
+        Args:
+            name: One of ``pilot_names``.
+
+        Returns:
+            Tensors as ``step`` takes them; each pilot has buffers of its own, overwritten by its next call.
+
+        Raises:
+            ValueError: If there is no such pilot.
+        """
+        launch = self._launch_pilot.get(name)
+        if launch is None:
+            raise ValueError(f"unknown pilot: {name!r}. Allowed: {', '.join(PILOTS)}")
+        launch.launch()
+        return self._actions[name]
+
+    def set_progress(self, progress: float) -> None:
+        """Tells the engine which share of the training is done; the shaping weight follows."""
+        self._progress = float(progress)
+        self._write_scalars()
+
+    def pop_statistics(self) -> dict[str, float]:
+        """Means since the last call; keys and meanings in ``config.STATISTICS``. One transfer from the device."""
+        counts = self.state["counts"].sum(dim=0, dtype=torch.float64).tolist()
+        self.state["counts"].zero_()
+        total = dict(zip(COUNTS, counts, strict=True))
+
+        def share(part: float, whole: float) -> float:
+            return part / whole if whole > 0 else float("nan")
+
+        episodes, seats = total["episodes"], self.num_seats
+        return {
+            "episode_length": share(total["length"], episodes),
+            "ended_kill": share(total["kill"], episodes),
+            "ended_crash": share(total["crash"], episodes),
+            "ended_collision": share(total["collision"], episodes),
+            "ended_time": share(total["time"], episodes),
+            "rounds_fired": share(total["rounds"], episodes * seats),
+            "hit_share": share(total["hits"], total["fired"]),
+            "gun_zone_s": share(total["zone_s"], episodes * seats),
+            "illegal_actions": share(total["illegal"], total["decisions"]),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides how the games go on, as plain tensors on the CPU and numbers."""
+        tensors = {**self.state, **{f"mask_{head}": mask for head, mask in self._masks.items()}}
+        return {
+            "version": STATE_VERSION,
+            "seed": self._seed,
+            "progress": self._progress,
+            "started": self._started,
+            "observation": self._results["observation"].detach().cpu().clone(),
+            "tensors": {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what :meth:`state_dict` returned; the games go on exactly as they would have.
+
+        Raises:
+            ValueError: If the state is of another version, or of another number of games or choices.
+        """
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(f"state of version {state.get('version')!r}, this engine reads {STATE_VERSION}")
+        tensors = {**self.state, **{f"mask_{head}": mask for head, mask in self._masks.items()}}
+        for name, tensor in tensors.items():
+            given = state["tensors"][name]
+            if given.shape != tensor.shape:
+                raise ValueError(
+                    f"state[{name!r}] has shape {tuple(given.shape)}, this engine needs {tuple(tensor.shape)}"
+                )
+        for name, tensor in tensors.items():
+            tensor.copy_(state["tensors"][name])
+        self._results["observation"].copy_(state["observation"])
+        self._seed = int(state["seed"])
+        self._progress = float(state["progress"])
+        self._started = bool(state["started"])
+        self._write_scalars()
+
+    def _write_scalars(self) -> None:
+        """Hands the seed and the shaping weight to the kernels."""
+        folded = (self._seed ^ (self._seed >> 32)) & 0xFFFFFFFF
+        self._seed_buffer.fill_(folded - (1 << 32) if folded >= 1 << 31 else folded)
+        self._weight.fill_(self.config.shaping_weight_at(self._progress))

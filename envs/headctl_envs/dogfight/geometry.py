@@ -1,0 +1,55 @@
+"""Geometry between two aircraft, defined once for guidance, guns, observations and rewards.
+
+Convention: ATA (antenna train angle) is the angle between one's own velocity and the line of sight to the other; AA
+(aspect angle) is the angle between the *other's* velocity and the same line of sight. AA = 0: dead astern of him;
+AA = pi: he points at me. ATA = 0: my nose is on him.
+"""
+
+import warp as wp
+
+from headctl_envs.dogfight.flight import Motion, forward_of
+
+wp.set_module_options({"enable_backward": False})
+
+RANGE_MIN = wp.constant(1.0)
+"""Distance in m that divisors never fall below."""
+
+
+@wp.struct
+class Sight:
+    """What one aircraft sees of another, in NED; angles in rad, SI units.
+
+    ``los`` is the unit line of sight, ``los_rate`` its angular velocity, ``closure`` positive when the range shrinks.
+    """
+
+    los: wp.vec3
+    range: wp.float32
+    closure: wp.float32
+    los_rate: wp.vec3
+    ata: wp.float32
+    aa: wp.float32
+    own_forward: wp.vec3
+    other_forward: wp.vec3
+
+
+@wp.func
+def angle_between(a: wp.vec3, b: wp.vec3) -> float:
+    """Angle between two vectors in rad, accurate near 0 and pi, where the arc cosine is not."""
+    return wp.atan2(wp.length(wp.cross(a, b)), wp.dot(a, b))
+
+
+@wp.func
+def sight(own: Motion, other: Motion) -> Sight:
+    """Line of sight, range, rates and angles from ``own`` to ``other``."""
+    view = Sight()
+    offset = other.position - own.position
+    view.range = wp.max(wp.length(offset), RANGE_MIN)
+    view.los = offset / view.range
+    view.own_forward = forward_of(own.attitude)
+    view.other_forward = forward_of(other.attitude)
+    relative = view.other_forward * other.speed - view.own_forward * own.speed
+    view.closure = -wp.dot(relative, view.los)
+    view.los_rate = wp.cross(view.los, relative) / view.range
+    view.ata = angle_between(view.own_forward, view.los)
+    view.aa = angle_between(view.other_forward, view.los)
+    return view

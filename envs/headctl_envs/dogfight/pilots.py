@@ -1,0 +1,178 @@
+"""Scripted pilots: kernels that write an action for every seat from the current state.
+
+They use the same three heads as any agent and obey the same masks. What they do depends on the state and on the
+counters (seed, game, episode, time) alone, so a pilot plays the same game whatever batch it is in.
+
+``straight`` flies straight and level and never fires. ``random`` flies a random legal maneuver with random residuals,
+changed about every 3 s, and now and then fires. ``pursuit`` flies the pursuit law, fires when the enemy is in the cone,
+keeps off the floor and passes an oncoming enemy on the right.
+"""
+
+import warp as wp
+
+from headctl_envs.dogfight.config import PILOTS
+from headctl_envs.dogfight.flight import G, Airframe, Motion, air_at, down_of, forward_of, load_factor_available
+from headctl_envs.dogfight.geometry import Sight, sight
+from headctl_envs.dogfight.kernels import Actions
+from headctl_envs.dogfight.maneuvers import (
+    HOLD,
+    PULL_UP,
+    PURE,
+    PUSH_OVER,
+    RESIDUAL_LOAD,
+    RESIDUAL_TILT,
+    TURN_LEFT,
+    TURN_RIGHT,
+    Frame,
+    Plan,
+    basic_plan,
+    frame_of,
+    pursuit_lift,
+)
+from headctl_envs.dogfight.sensing import WEAPON_GUN
+from headctl_envs.dogfight.weapons import in_gun_zone
+from headctl_envs.dogfight.world import Rules, World, load_motion, random_stream
+
+wp.set_module_options({"enable_backward": False})
+
+STRAIGHT = wp.constant(PILOTS.index("straight"))
+RANDOM = wp.constant(PILOTS.index("random"))
+PURSUIT = wp.constant(PILOTS.index("pursuit"))
+
+PURPOSE_PILOT = wp.constant(1000)
+RANDOM_PERIOD_S = wp.constant(3.0)
+RANDOM_FIRE_SHARE = wp.constant(0.3)
+
+
+@wp.func
+def index_of(world: World, kind: int) -> int:
+    """Position of a maneuver in the library, or -1."""
+    found = int(-1)
+    for k in range(world.kinds.shape[0]):
+        if world.kinds[k] == kind:
+            found = k
+    return found
+
+
+@wp.func
+def write(actions: Actions, n: int, s: int, choice: int, weapon: int, params: wp.vec3):
+    """Writes one seat's action."""
+    actions.maneuver[n, s] = wp.int64(choice)
+    actions.weapon[n, s] = wp.int64(weapon)
+    actions.params[n, s] = params
+
+
+@wp.func
+def fly_random(world: World, rules: Rules, actions: Actions, seed: int, n: int, s: int):
+    """A random legal maneuver per slot of 3 s; the slots' phase differs from seat to seat."""
+    game = rules.game_offset + n
+    seat_rng = random_stream(seed, game, world.episode[n], PURPOSE_PILOT + s)
+    phase = wp.randf(seat_rng) * RANDOM_PERIOD_S
+    slot = int((float(world.clock[n]) * rules.decision_s + phase) / RANDOM_PERIOD_S)
+    rng = random_stream(int(seat_rng), game, slot, PURPOSE_PILOT + s)
+    choice = wp.randi(rng, 0, world.kinds.shape[0])
+    params = wp.vec3(2.0 * wp.randf(rng) - 1.0, 2.0 * wp.randf(rng) - 1.0, 2.0 * wp.randf(rng) - 1.0)
+    if not world.mask_maneuver[n, s, choice]:
+        choice = 0
+        params = wp.vec3(0.0, 0.0, 0.0)
+    decision_rng = random_stream(int(seat_rng), game, world.clock[n], PURPOSE_PILOT + rules.seats + s)
+    weapon = int(0)
+    if world.mask_weapon[n, s, WEAPON_GUN] and wp.randf(decision_rng) < RANDOM_FIRE_SHARE:
+        weapon = WEAPON_GUN
+    write(actions, n, s, choice, weapon, params)
+
+
+@wp.func
+def nearest_basic(
+    world: World, n: int, s: int, wanted: wp.vec3, own: Motion, frame: Frame, available: float
+) -> wp.vec4:
+    """The maneuver without an enemy whose lift vector comes closest to the wanted one, with its residuals.
+
+    For libraries without a pursuit: (choice, load factor residual, throttle residual, lift vector residual).
+    """
+    best = float(1.0e9)
+    answer = wp.vec4(0.0, 0.0, 0.0, 0.0)
+    size = wp.length(wanted)
+    for k in range(world.kinds.shape[0]):
+        kind = world.kinds[k]
+        if kind < PURE and kind != PUSH_OVER and world.mask_maneuver[n, s, k]:
+            plan = basic_plan(kind, 0.0, own, frame, available, 0.77)
+            nominal = wp.length(plan.lift)
+            if nominal > 0.02 and size > 0.02:
+                # Residuals first, then what they leave: a tilt of the lift vector and a share of its size.
+                side = wp.dot(wp.cross(plan.lift, wanted), frame.forward) / (nominal * size)
+                tilt = wp.atan2(side, wp.dot(plan.lift, wanted) / (nominal * size))
+                turn = wp.clamp(tilt / RESIDUAL_TILT, -1.0, 1.0)
+                base = wp.where(kind < TURN_LEFT, nominal, available)
+                load = wp.clamp((size - nominal) / (RESIDUAL_LOAD * base), -1.0, 1.0)
+                left = wp.abs(tilt - turn * RESIDUAL_TILT) * size + wp.abs(size - nominal - load * RESIDUAL_LOAD * base)
+                if left < best:
+                    best = left
+                    answer = wp.vec4(float(k), load, 0.0, turn)
+    return answer
+
+
+@wp.func
+def sinking(own: Motion, rules: Rules, available: float) -> bool:
+    """Whether the pull-out must begin now: the height it takes, with the roll to get there, is nearly what is left."""
+    sink = wp.max(forward_of(own.attitude)[2], 0.0)
+    upright = 0.5 * (1.0 - down_of(own.attitude)[2])
+    pull = wp.max(0.65 * available, 1.6) - 1.0
+    # Losing height from a dive angle g with radius r = V^2 / (g (n - 1)) takes r (1 - cos g) = r (1 - sqrt(1 - sin^2 g)).
+    arc = own.speed * own.speed / (G * pull) * (1.0 - wp.sqrt(wp.max(1.0 - sink * sink, 0.0)))
+    lag = own.speed * sink * (1.0 + 1.5 * upright)
+    return -own.position[2] - rules.floor_m < 150.0 + 1.3 * arc + lag
+
+
+@wp.func
+def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe, n: int, s: int):
+    """Pursuit, with the few rules that keep its pilot alive."""
+    own = load_motion(world, n, s)
+    foe = load_motion(world, n, 1 - s)
+    view = sight(own, foe)
+    back = sight(foe, own)
+    frame = frame_of(own, view)
+    available = load_factor_available(airframe, air_at(-own.position[2]), own.speed)
+    weapon = int(0)
+    if in_gun_zone(view, rules) > 0.0 and world.mask_weapon[n, s, WEAPON_GUN]:
+        weapon = WEAPON_GUN
+    choice = index_of(world, PURE)
+    params = wp.vec3(0.0, 0.0, 0.0)
+    if sinking(own, rules, available):
+        choice = index_of(world, PULL_UP)
+        params = wp.vec3(1.0, 0.0, 0.0)
+        if frame.forward[2] < 0.1:
+            choice = index_of(world, HOLD)
+            params = wp.vec3(0.0, 1.0, 0.0)
+    elif meeting(view, back):
+        choice = index_of(world, TURN_RIGHT)
+    elif choice < 0:
+        wanted = pursuit_lift(own, foe, frame, view, 0.0, 0.0)
+        size = wp.length(wanted)
+        if size > available:
+            wanted = wanted * (available / size)
+        answer = nearest_basic(world, n, s, wanted, own, frame, available)
+        choice = int(answer[0])
+        params = wp.vec3(answer[1], answer[2], answer[3])
+    write(actions, n, s, choice, weapon, params)
+
+
+@wp.func
+def meeting(view: Sight, back: Sight) -> bool:
+    """Two aircraft about to meet head-on: both turn right, as the rules of the air have it."""
+    return view.ata < 0.6 and back.ata < 0.6 and view.range < 1.2 * view.closure
+
+
+@wp.kernel
+def pilot(
+    world: World, rules: Rules, airframes: wp.array[Airframe], actions: Actions, seed: wp.array[wp.int32], which: int
+):
+    """Writes the actions of pilot ``which`` (its position in ``PILOTS``) for every seat of every game."""
+    n = wp.tid()
+    for s in range(rules.seats):
+        if which == STRAIGHT:
+            write(actions, n, s, 0, 0, wp.vec3(0.0, 0.0, 0.0))
+        elif which == RANDOM:
+            fly_random(world, rules, actions, seed[0], n, s)
+        else:
+            fly_pursuit(world, rules, actions, airframes[s], n, s)
