@@ -28,7 +28,7 @@ STATUS_STYLES: dict[str, str] = {
 
 _LEVELS = {"ok": ("ok", "green"), "note": ("note", "cyan"), "warning": ("WARNING", "bold yellow")}
 _WIDTH_WITHOUT_TERMINAL = 120
-_WIDE = 112
+_WIDE = 118
 
 
 def make_console(stream: TextIO | None = None, *, stderr: bool = False) -> Console:
@@ -80,20 +80,22 @@ def _table(title: str, caption: str) -> Table:
         header_style="bold",
         box=SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
     )
 
 
 def head_table(heads: Sequence[HeadReport], *, wide: bool = True) -> Table:
     """Returns the table with one row per head; a narrow one leaves out what can be missed first."""
-    legend = "target, fraction: share of the head's range, now. short: mean shortfall below target over the last half."
-    table = _table("Heads", f"{legend} active: rows with a choice" if wide else legend)
+    legend = "target, fraction: share of the head's range. short: mean shortfall below target over the last half"
+    table = _table("Heads", f"{legend}. active: rows with a choice" if wide else legend)
     table.add_column("head", style="bold", no_wrap=True)
     if wide:
         table.add_column("law", no_wrap=True)
     for column in ("target", "fraction", "short"):
         table.add_column(column, justify="right", no_wrap=True)
     if wide:
-        table.add_column("nats / capacity", justify="right", no_wrap=True)
+        table.add_column("nats / max", justify="right", no_wrap=True)
     table.add_column("alpha", justify="right", no_wrap=True)
     if wide:
         table.add_column("bounds", justify="right", style="dim", no_wrap=True)
@@ -151,9 +153,9 @@ def render_report(report: Report, files: Sequence[Path] = (), *, width: int = 12
     )
     if not math.isnan(report.agent_steps_per_s):
         head.append(f", {duration_text(report.elapsed_s)}, {report.agent_steps_per_s:,.0f} agent-steps/s")
-    parts: list[RenderableType] = [head, Text(), head_table(report.heads, wide=width >= _WIDE)]
+    parts: list[RenderableType] = [head, Text(), head_table(report.heads, wide=width >= _WIDE), Text()]
     if report.evaluations:
-        parts.append(evaluation_table(report))
+        parts += [evaluation_table(report), Text()]
     parts += [Text("Findings", "bold"), Padding(finding_lines(report.findings), (0, 0, 0, 1))]
     if files:
         parts += [Text(), Text("Files", "bold")]
