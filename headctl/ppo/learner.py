@@ -89,7 +89,7 @@ class PPOLearner:
         self.policy = policy
         self.controller = controller
         self.options = options
-        self._generator = generator
+        self.generator = generator
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=options.learning_rate, eps=1e-5, fused=True)
 
     def losses(self, batch: Minibatch) -> Losses:
@@ -147,7 +147,7 @@ class PPOLearner:
         )
         gradient_shares: dict[str, float] = {}
         told: list[Tensor] = []
-        epochs = rollout.minibatches(advantage, options.minibatch_size, options.epochs, self._generator)
+        epochs = rollout.minibatches(advantage, options.minibatch_size, options.epochs, self.generator)
         for batches in epochs:
             for batch in batches:
                 losses = self.losses(batch)

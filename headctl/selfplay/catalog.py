@@ -62,8 +62,9 @@ def describe(name: str, options: Mapping[str, Any]) -> GameInfo:
         dogfight = importlib.import_module("headctl_envs.dogfight.config")
         heads = dogfight.heads(_dogfight_config(options))
         return GameInfo({head: _head_info(*entry) for head, entry in heads.items()}, tuple(dogfight.PILOTS))
-    games = importlib.import_module("headctl.selfplay.games")
-    return GameInfo(games.describe_parallel_env(_factory(name), dict(options)), ())
+    adapter = importlib.import_module("headctl.selfplay.parallel_env")
+    heads = adapter.describe_parallel_env(_factory(name), dict(options))
+    return GameInfo({head: HeadInfo(**known) for head, known in heads.items()}, ("random",))
 
 
 def make(
@@ -94,8 +95,8 @@ def make(
         config = _dogfight_config(options)
         engine = importlib.import_module("headctl_envs.dogfight.engine")
         return engine.DogfightEngine(config, num_games=num_games, seed=seed, device=device)
-    games = importlib.import_module("headctl.selfplay.games")
-    return games.ParallelEnvGame(_factory(name), dict(options), num_games=num_games, seed=seed, device=device)
+    adapter = importlib.import_module("headctl.selfplay.parallel_env")
+    return adapter.ParallelEnvGame(_factory(name), dict(options), num_games=num_games, seed=seed, device=device)
 
 
 def _head_info(kind: str, size: int) -> HeadInfo:

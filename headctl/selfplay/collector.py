@@ -1,0 +1,233 @@
+"""Self-play rollouts: who sits where, against whom, and what the learner gets to see of it.
+
+Shapes: T steps, N games, A seats, R rows of the learner, P opponents in play at once, M rows per opponent, F features,
+K choices.
+
+The first games are played by the latest policy on both sides, and both sides are training data. In the others the
+learner has one side, the seats alternate from game to game, and the other side belongs to one of P frozen opponents,
+an equal share of games each.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headctl.policy.actions import Actions
+from headctl.policy.network import Policy
+from headctl.ppo.rollout import Rollout
+from headctl.selfplay.games import DRAW, RUNNING, GameStep, Observations, VectorGame, mask_sizes
+from headctl.selfplay.league import OpponentPool, OpponentStack
+from headctl.selfplay.results import MatchResult
+
+
+class Seating:
+    """Which rows of the flattened ``[N * A]`` seats the learner has, and which each opponent has.
+
+    Attributes:
+        latest_games: Number of games in which the learner has both sides; they come first.
+        slots: Opponents in play at once P; 0 where there are none.
+        learner: int64 ``[R]``, ascending.
+        opponents: int64 ``[P, M]``.
+        learner_side: Side of the learner in every game ``[N]``; in games against itself, 0.
+    """
+
+    def __init__(self, num_games: int, seat_sides: tuple[int, ...], *, latest_share: float, slots: int) -> None:
+        """Seats everybody.
+
+        Args:
+            num_games: N.
+            seat_sides: Side, 0 or 1, of every seat.
+            latest_share: Share of games in which the learner plays itself, in [0, 1]; rounded so that the rest can be
+                divided among the opponents equally.
+            slots: Largest number of opponents in play at once.
+
+        Raises:
+            ValueError: A share outside [0, 1], no slot, or sides of different sizes.
+        """
+        sides = torch.tensor(seat_sides)
+        if not 0.0 <= latest_share <= 1.0 or slots < 1:
+            raise ValueError(f"latest_share must be in [0, 1] and slots at least 1, got {latest_share:g} and {slots}")
+        if int((sides == 0).sum()) != int((sides == 1).sum()):
+            raise ValueError(f"both sides need the same number of seats, got {seat_sides}")
+        against_pool = num_games - round(num_games * latest_share)
+        self.slots = min(slots, against_pool)
+        if self.slots:
+            against_pool -= against_pool % self.slots
+        self.latest_games = num_games - against_pool
+        games = torch.arange(num_games)
+        self.learner_side = torch.where(games < self.latest_games, 0, games % 2)
+        own = (sides.unsqueeze(0) == self.learner_side.unsqueeze(1)) | (games < self.latest_games).unsqueeze(1)
+        rows = torch.arange(num_games * len(seat_sides)).view(num_games, -1)
+        self.learner = rows[own]
+        # Neighbouring games go to different opponents by twos, so that each opponent meets the learner on both sides.
+        theirs = rows[~own].view(against_pool, -1)
+        slot_of_game = (torch.arange(against_pool) // 2) % max(self.slots, 1)
+        order = torch.argsort(slot_of_game, stable=True)
+        self.opponents = theirs[order].reshape(self.slots, -1) if self.slots else theirs.reshape(0, 0)
+
+
+class SelfPlayCollector:
+    """Plays the games and fills rollouts.
+
+    Attributes:
+        agent_steps: Decisions taken so far by living agents that the learner controls.
+    """
+
+    def __init__(
+        self,
+        game: VectorGame,
+        policy: Policy,
+        pool: OpponentPool,
+        *,
+        steps: int,
+        latest_share: float,
+        slots: int,
+        slot_iterations: int,
+        generator: torch.Generator,
+        seed: int,
+    ) -> None:
+        """Begins the games.
+
+        Args:
+            game: The games.
+            policy: The learner's policy, acting as it is at each moment.
+            pool: Frozen opponents; not empty by the first rollout.
+            steps: Decisions per game and rollout T.
+            latest_share: Share of games in which the learner plays itself.
+            slots: Largest number of opponents in play at once.
+            slot_iterations: Rollouts before the opponents are drawn anew.
+            generator: Random stream of all actions.
+            seed: Seed of the games.
+        """
+        self._game, self._policy, self._pool = game, policy, pool
+        self._steps, self._slot_iterations = steps, slot_iterations
+        self._generator = generator
+        seating = Seating(game.num_games, game.seat_sides, latest_share=latest_share, slots=slots)
+        self._seating = seating
+        self._learner = seating.learner.to(game.device)
+        self._opponents = seating.opponents.to(game.device)
+        self._learner_side = seating.learner_side.to(game.device)
+        self._in_pool_game = torch.arange(game.num_games, device=game.device) >= seating.latest_games
+        self._stack = OpponentStack(policy, seating.slots) if seating.slots else None
+        self._iterations_left = 0
+        # A game that was under way when its opponent changed says nothing about either of them.
+        self._counts = torch.zeros(game.num_games, dtype=torch.bool, device=game.device)
+        self._seen = game.reset(seed)
+        policy.normalizer.update(self._rows(self._seen.observation, self._learner))
+        self._rollout = Rollout(
+            steps,
+            len(self._learner),
+            game.observation_dim,
+            policy.action_heads,
+            mask_sizes=mask_sizes(self._seen),
+            device=game.device,
+        )
+        self._actions = policy.action_heads.empty(game.num_games * game.num_seats, device=game.device)
+        self.agent_steps = 0
+
+    @property
+    def rows(self) -> int:
+        """Agents R that the learner controls."""
+        return len(self._learner)
+
+    @torch.no_grad()
+    def collect(self) -> tuple[Rollout, Tensor, MatchResult]:
+        """Plays T decisions of every game.
+
+        Returns:
+            The rollout (the same storage every time), the value of the states after it ``[R]``, and the games against
+            frozen opponents that ended in it, from the learner's side.
+        """
+        self._change_opponents()
+        results = torch.zeros(3, dtype=torch.int64, device=self._game.device)
+        for step in range(self._steps):
+            results += self._play(step)
+        _, last_value = self._policy(self._rows(self._seen.observation, self._learner))
+        self.agent_steps += int(self._rollout.alive.sum())
+        wins, losses, draws = results.tolist()
+        return self._rollout, last_value, MatchResult(wins, losses, draws)
+
+    def _play(self, step: int) -> Tensor:
+        """Plays one decision of every game; returns wins, losses and draws against frozen opponents."""
+        seen, rollout, heads = self._seen, self._rollout, self._policy.action_heads
+        observation = self._rows(seen.observation, self._learner)
+        masks = {name: self._rows(mask, self._learner) for name, mask in seen.masks.items()}
+        decision = self._policy.act(observation, masks, self._generator)
+        rollout.store_decision(step, observation, masks, decision)
+        self._put(decision.actions, self._learner)
+        if self._stack is not None:
+            theirs = {name: self._rows(mask, self._opponents) for name, mask in seen.masks.items()}
+            drawn = self._stack.act(self._rows(seen.observation, self._opponents), theirs, self._generator)
+            self._put({name: action.flatten(0, 1) for name, action in drawn.items()}, self._opponents.flatten())
+        shape = (self._game.num_games, self._game.num_seats)
+        chosen = heads.to_game(self._actions)
+        played = self._game.step({name: action.unflatten(0, shape) for name, action in chosen.items()})
+        self._store(step, played)
+        self._seen = Observations(played.observation, played.masks)
+        return self._count(played)
+
+    def _store(self, step: int, played: GameStep) -> None:
+        truncated = self._rows(played.truncated, self._learner)
+        bootstrap = torch.zeros_like(self._rollout.value[step])
+        rows = truncated.nonzero().squeeze(-1)
+        if len(rows):
+            final = self._rows(played.final_observation, self._learner)
+            bootstrap[rows] = self._policy(final[rows])[1]
+        done = truncated | self._rows(played.terminated, self._learner)
+        reward, alive = (self._rows(entry, self._learner) for entry in (played.reward, played.alive))
+        self._rollout.store_outcome(step, reward, done.float(), bootstrap, alive.float())
+
+    def _count(self, played: GameStep) -> Tensor:
+        outcome = played.outcome
+        over = outcome != RUNNING
+        counted = over & self._counts
+        drawn = outcome == DRAW
+        won = ~drawn & (outcome - 1 == self._learner_side)
+        self._counts |= over & self._in_pool_game
+        return torch.stack([(counted & kind).sum() for kind in (won, ~won & ~drawn, drawn)])
+
+    def _change_opponents(self) -> None:
+        if self._stack is None:
+            return
+        if self._iterations_left == 0:
+            for slot, snapshot in enumerate(self._pool.draw(self._seating.slots)):
+                self._stack.load(slot, snapshot)
+            self._counts.zero_()
+            self._iterations_left = self._slot_iterations
+        self._iterations_left -= 1
+
+    @staticmethod
+    def _rows(entry: Tensor, rows: Tensor) -> Tensor:
+        """Takes rows ``[...]`` of seats out of ``[N, A, ...]``."""
+        return entry.flatten(0, 1)[rows]
+
+    def _put(self, actions: Actions, rows: Tensor) -> None:
+        for name, action in actions.items():
+            self._actions[name].index_copy_(0, rows, action)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns everything that a bit-exact resume needs, as plain data."""
+        return {
+            "game": self._game.state_dict(),
+            "observation": self._seen.observation.clone(),
+            "masks": {name: mask.clone() for name, mask in self._seen.masks.items()},
+            "counts": self._counts.clone(),
+            "iterations_left": self._iterations_left,
+            "opponents": {} if self._stack is None else self._stack.state_dict(),
+            "agent_steps": self.agent_steps,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over a state of the same game and seating."""
+        self._game.load_state_dict(state["game"])
+        device = self._game.device
+        self._seen = Observations(
+            state["observation"].to(device), {name: mask.to(device) for name, mask in state["masks"].items()}
+        )
+        self._counts = state["counts"].to(device)
+        self._iterations_left = int(state["iterations_left"])
+        if self._stack is not None:
+            self._stack.load_state_dict(state["opponents"])
+        self.agent_steps = int(state["agent_steps"])

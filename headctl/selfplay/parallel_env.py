@@ -1,0 +1,285 @@
+"""Any two-sided PettingZoo ``ParallelEnv`` as a batch of games.
+
+The environments are stepped one after another in Python: convenient for a game of one's own, and slow beside a batched
+engine. Shapes: N games, A seats, F features.
+
+Conventions: all agents share one observation space and one action space (a Dict of Discrete and Box, or one of them).
+An observation is a Box, a Discrete, or a Dict whose entries ``mask_<head>`` (or ``action_mask`` where there is one
+head) are masks. With two agents each is a side of its own; with more, the part of the name before the last underscore
+is the side. The outcome of an episode is ``infos[agent]["outcome"]`` (1: the first side won, 2: the second, 3: draw)
+where the game gives it; a game that does not is won by the side with the higher return.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from pettingzoo import ParallelEnv
+from torch import Tensor
+
+from headctl.policy.actions import SINGLE_HEAD, describe_space
+from headctl.selfplay.games import DRAW, FIRST_WON, RUNNING, SECOND_WON, GameStep, Observations
+
+_RANDOM = "random"
+
+
+def describe_parallel_env(factory: Callable[..., ParallelEnv], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns what the environment's action space says of each head.
+
+    Raises:
+        ValueError: An action space that heads cannot fill.
+    """
+    env = factory(**options)
+    try:
+        return describe_space(env.action_space(env.possible_agents[0]))
+    finally:
+        env.close()
+
+
+def sides_of(agents: list[str]) -> tuple[int, ...]:
+    """Returns the side of every agent.
+
+    Raises:
+        ValueError: Agents that do not form two sides.
+    """
+    if len(agents) == 2:
+        return 0, 1
+    teams = list(dict.fromkeys(agent.rpartition("_")[0] for agent in agents))
+    if len(teams) != 2:
+        raise ValueError(f"a game has two sides; the agents {agents} form {len(teams)}: {teams}")
+    return tuple(teams.index(agent.rpartition("_")[0]) for agent in agents)
+
+
+class ParallelEnvGame:
+    """Satisfies :class:`headctl.selfplay.games.VectorGame` over N copies of an environment."""
+
+    def __init__(
+        self,
+        factory: Callable[..., ParallelEnv],
+        options: Mapping[str, Any],
+        *,
+        num_games: int,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        """Makes the copies.
+
+        Args:
+            factory: Returns an environment.
+            options: Keyword arguments of the factory.
+            num_games: N.
+            seed: Seed of every random stream.
+            device: Where the tensors live.
+
+        Raises:
+            ValueError: Spaces that differ between agents or that no head can fill, or agents that are not two sides.
+        """
+        self._envs = [factory(**options) for _ in range(num_games)]
+        env = self._envs[0]
+        self.agents = list(env.possible_agents)
+        self.seat_sides = sides_of(self.agents)
+        self.num_games, self.num_seats = num_games, len(self.agents)
+        self.device = torch.device(device)
+        self.pilot_names = (_RANDOM,)
+        action_space, observation_space = (
+            _shared(kind, {agent: getattr(env, kind)(agent) for agent in self.agents})
+            for kind in ("action_space", "observation_space")
+        )
+        self._bare = not isinstance(action_space, spaces.Dict)
+        self.action_space: spaces.Dict = (
+            action_space if isinstance(action_space, spaces.Dict) else spaces.Dict({SINGLE_HEAD: action_space})
+        )
+        self._choices = {
+            name: head["choices"] for name, head in describe_space(self.action_space).items() if "choices" in head
+        }
+        self._masked = _mask_keys(observation_space, self._choices)
+        self._seen_space = _without_masks(observation_space, self._masked)
+        self.observation_dim = spaces.flatdim(self._seen_space)
+        self._seed = seed
+        self._progress = 0.0
+        self._allocate()
+        self.reset(seed)
+
+    def _allocate(self) -> None:
+        shape = (self.num_games, self.num_seats)
+        self._observation, self._final = (np.zeros((*shape, self.observation_dim), np.float32) for _ in range(2))
+        self._masks = {name: np.ones((*shape, self._choices[name]), np.bool_) for name in self._masked}
+        self._reward = np.zeros(shape, np.float32)
+        self._terminated, self._truncated, self._alive = (np.zeros(shape, np.bool_) for _ in range(3))
+        self._outcome = np.zeros(self.num_games, np.int32)
+        self._returns = np.zeros(shape, np.float64)
+        self._episodes = np.zeros(self.num_games, np.int64)
+        self._lengths = np.zeros(self.num_games, np.int64)
+        self._ended: list[int] = []
+
+    # Playing --------------------------------------------------------------------------------------------------------
+
+    def reset(self, seed: int | None = None) -> Observations:
+        """Begins every game anew; with a seed, every random stream too."""
+        if seed is not None:
+            self._seed = seed
+            self._episodes[:] = 0
+            self._random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
+        for game in range(self.num_games):
+            self._begin(game)
+        return self._observations()
+
+    def step(self, actions: Mapping[str, Tensor]) -> GameStep:
+        """Plays one decision of every seat; decisions of seats that are out are ignored."""
+        plain = {name: action.cpu().numpy() for name, action in actions.items()}
+        self._outcome[:] = RUNNING
+        for game, env in enumerate(self._envs):
+            self._alive[game] = [agent in env.agents for agent in self.agents]
+            chosen = {
+                agent: self._action(plain, game, seat)
+                for seat, agent in enumerate(self.agents)
+                if self._alive[game, seat]
+            }
+            observations, rewards, terminations, truncations, infos = env.step(chosen)
+            for seat, agent in enumerate(self.agents):
+                self._reward[game, seat] = rewards.get(agent, 0.0)
+                self._terminated[game, seat] = terminations.get(agent, False)
+                self._truncated[game, seat] = truncations.get(agent, False) and not terminations.get(agent, False)
+                if agent in observations:
+                    self._see(game, seat, observations[agent])
+            self._returns[game] += self._reward[game]
+            self._lengths[game] += 1
+            self._final[game] = self._observation[game]
+            if not env.agents:
+                self._outcome[game] = self._result(game, infos)
+                self._ended.append(int(self._lengths[game]))
+                self._begin(game)
+        return GameStep(
+            *self._observations(),
+            self._tensor(self._reward),
+            self._tensor(self._terminated),
+            self._tensor(self._truncated),
+            self._tensor(self._final),
+            self._tensor(self._alive),
+            self._tensor(self._outcome),
+        )
+
+    def _begin(self, game: int) -> None:
+        # Every episode has a seed of its own, so that a resumed run meets the episodes it would have met.
+        seed = np.random.SeedSequence([self._seed, 0, game, int(self._episodes[game])]).generate_state(1)[0]
+        self._episodes[game] += 1
+        self._returns[game] = 0.0
+        self._lengths[game] = 0
+        observations, _ = self._envs[game].reset(seed=int(seed) % 2**31)
+        for seat, agent in enumerate(self.agents):
+            self._see(game, seat, observations[agent])
+
+    def _see(self, game: int, seat: int, observation: Any) -> None:
+        for name, key in self._masked.items():
+            self._masks[name][game, seat] = np.asarray(observation[key], np.bool_)
+        if self._masked:
+            observation = {key: entry for key, entry in observation.items() if key not in self._masked.values()}
+        flat: Any = spaces.flatten(self._seen_space, observation)
+        self._observation[game, seat] = flat
+
+    def _action(self, plain: Mapping[str, np.ndarray], game: int, seat: int) -> Any:
+        parts: dict[str, Any] = {}
+        for name, space in self.action_space.spaces.items():
+            action = plain[name][game, seat]
+            parts[name] = int(action) if isinstance(space, spaces.Discrete) else action.astype(space.dtype)
+        return parts[SINGLE_HEAD] if self._bare else parts
+
+    def _result(self, game: int, infos: Mapping[str, Any]) -> int:
+        for info in infos.values():
+            code = info.get("outcome")
+            if code is not None:
+                if code not in (FIRST_WON, SECOND_WON, DRAW):
+                    raise ValueError(
+                        f"infos[agent]['outcome']: expected 1, 2 or 3 at the end of an episode, got {code!r}"
+                    )
+                return int(code)
+        sides = np.array(self.seat_sides)
+        first, second = (self._returns[game, sides == side].sum() for side in (0, 1))
+        return DRAW if first == second else (FIRST_WON if first > second else SECOND_WON)
+
+    def _observations(self) -> Observations:
+        return Observations(
+            self._tensor(self._observation), {name: self._tensor(mask) for name, mask in self._masks.items()}
+        )
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    # The rest of the protocol ---------------------------------------------------------------------------------------
+
+    def pilot_actions(self, name: str) -> dict[str, Tensor]:
+        """Returns uniformly random legal actions: the only scripted opponent that every game has.
+
+        Raises:
+            ValueError: Another name.
+        """
+        if name != _RANDOM:
+            raise ValueError(f"unknown pilot: {name!r}. Allowed: {_RANDOM}")
+        shape = (self.num_games, self.num_seats)
+        actions: dict[str, Tensor] = {}
+        for head, space in self.action_space.spaces.items():
+            if head in self._choices:
+                legal = self._masks.get(head, np.ones((*shape, self._choices[head]), np.bool_))
+                draws = self._random.random(legal.shape) * (legal | ~legal.any(-1, keepdims=True))
+                actions[head] = self._tensor(draws.argmax(-1))
+            else:
+                assert isinstance(space, spaces.Box)  # noqa: S101 - describe_space admits nothing else
+                share = self._random.random((*shape, *space.shape))
+                actions[head] = self._tensor((space.low + share * (space.high - space.low)).astype(np.float32))
+        return actions
+
+    def set_progress(self, progress: float) -> None:
+        """Passes the share of training on to environments that have a method of that name."""
+        for env in self._envs:
+            receive = getattr(env.unwrapped, "set_progress", None)
+            if receive is not None:
+                receive(progress)
+
+    def pop_statistics(self) -> dict[str, float]:
+        """Returns the mean length of the episodes that ended since the last call."""
+        ended, self._ended = self._ended, []
+        return {"episode_length": float(np.mean(ended)) if ended else float("nan")}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what can be known of foreign environments: seed and episode counts. Running episodes are not kept."""
+        return {
+            "seed": self._seed,
+            "episodes": self._episodes.tolist(),
+            "random": self._random.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over seed and episode counts; every game begins with the episode that would have come next."""
+        self._seed = int(state["seed"])
+        self._episodes[:] = state["episodes"]
+        self._random.bit_generator.state = state["random"]
+        self.reset()
+
+
+def _shared(kind: str, per_agent: Mapping[str, spaces.Space]) -> spaces.Space:
+    """Returns the space that all agents have in common."""
+    first = next(iter(per_agent.values()))
+    for agent, space in per_agent.items():
+        if space != first:
+            raise ValueError(
+                f"{kind}: both sides share one policy, but {agent!r} has {space} and another agent {first}"
+            )
+    return first
+
+
+def _mask_keys(space: spaces.Space, choices: Mapping[str, int]) -> dict[str, str]:
+    """Returns, per masked head, the key of the observation that holds its mask."""
+    if not isinstance(space, spaces.Dict):
+        return {}
+    keys = {name: f"mask_{name}" for name in choices if f"mask_{name}" in space.spaces}
+    if not keys and len(choices) == 1 and "action_mask" in space.spaces:
+        keys = {next(iter(choices)): "action_mask"}
+    return keys
+
+
+def _without_masks(space: spaces.Space, masked: Mapping[str, str]) -> spaces.Space:
+    if not masked or not isinstance(space, spaces.Dict):
+        return space
+    return spaces.Dict({key: part for key, part in space.spaces.items() if key not in masked.values()})
