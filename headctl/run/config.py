@@ -73,7 +73,7 @@ def _key(default: Any, description: str, unit: str = "", **bounds: Any) -> Any:
 class _Section(BaseModel):
     """One mapping of the file: unknown keys are refused, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class GameSection(_Section):

@@ -57,11 +57,18 @@ def create_run_folder(run_dir: Path, config: RunConfig, command: Sequence[str] =
         run_dir.mkdir(parents=True, exist_ok=True)
         for folder in _FOLDERS:
             (run_dir / folder).mkdir(exist_ok=True)
-        (run_dir / CONFIG_FILE).write_text(to_yaml(config), encoding="utf-8")
+        write_config(run_dir, config)
         (run_dir / COMMAND_FILE).write_text(shlex.join(command) + "\n", encoding="utf-8")
         (run_dir / VERSION_FILE).write_text(dump_yaml(_versions()), encoding="utf-8")
     except OSError as error:
         raise RunFolderError(f"{run_dir} cannot be made: {error.strerror or error}") from error
+
+
+def write_config(run_dir: Path, config: RunConfig) -> None:
+    """Writes the resolved configuration, whole or not at all."""
+    scratch = run_dir / f".{CONFIG_FILE}"
+    scratch.write_text(to_yaml(config), encoding="utf-8")
+    scratch.replace(run_dir / CONFIG_FILE)
 
 
 def _delete_run(run_dir: Path) -> None:

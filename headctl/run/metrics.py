@@ -8,7 +8,6 @@ game itself reports. Everything under ``perf/`` depends on the clock; nothing el
 the same records apart from ``perf/``. Reading and writing them is :mod:`headctl.run.records`.
 """
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ __all__ = [
     "markdown_table",
     "names_in",
     "read_metrics",
-    "wilson_interval",
 ]
 
 
@@ -340,21 +338,3 @@ def markdown_table(group: str) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", r"\|").replace("<", r"\<")
-
-
-def wilson_interval(wins: int, losses: int, z: float = 1.959964) -> tuple[float, float]:
-    """Returns the Wilson score interval of ``wins / (wins + losses)``, 95 % by default.
-
-    Formula: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
-    Without a decided game nothing is known and the interval is (0, 1).
-    """
-    decided = wins + losses
-    if decided == 0:
-        return 0.0, 1.0
-    share = wins / decided
-    spread = z * math.sqrt(share * (1.0 - share) / decided + z * z / (4.0 * decided * decided))
-    centre = share + z * z / (2.0 * decided)
-    scale = 1.0 + z * z / decided
-    low = 0.0 if wins == 0 else (centre - spread) / scale
-    high = 1.0 if losses == 0 else (centre + spread) / scale
-    return low, high

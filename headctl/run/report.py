@@ -23,50 +23,23 @@ from headctl.run.metrics import (
     Record,
     names_in,
     read_metrics,
-    wilson_interval,
 )
 from headctl.run.yaml_io import YamlError, read_yaml
+from headctl.selfplay.results import MatchResult
 
 EVALUATION_DIR = "eval"
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The outcome of a match, seen from the agent."""
-
-    wins: int
-    losses: int
-    draws: int
-
-    @property
-    def games(self) -> int:
-        """Games played."""
-        return self.wins + self.losses + self.draws
-
-    @property
-    def win_rate(self) -> float:
-        """Wins / (wins + losses); ``nan`` if every game was a draw."""
-        decided = self.wins + self.losses
-        return self.wins / decided if decided else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % Wilson interval of :attr:`win_rate`."""
-        return wilson_interval(self.wins, self.losses)
-
-    def to_json(self) -> dict[str, float | int | None]:
-        """Returns the numbers by the names that the metrics ``eval/<pilot>/...`` have."""
-        low, high = self.interval
-        rate = None if math.isnan(self.win_rate) else self.win_rate
-        numbers = {"win_rate": rate, "win_rate_low": low, "win_rate_high": high}
-        return {**numbers, "wins": self.wins, "losses": self.losses, "draws": self.draws, "games": self.games}
+def match_to_json(result: MatchResult) -> dict[str, Any]:
+    """Returns the numbers by the names that the metrics ``eval/<pilot>/...`` have; ``nan`` becomes ``None``."""
+    return _without_nan({key.removeprefix("/"): value for key, value in result.metrics("").items()})
 
 
-def write_evaluation(run_dir: Path, name: str, scores: Mapping[str, Score], agent_steps: int) -> Path:
+def write_evaluation(run_dir: Path, name: str, scores: Mapping[str, MatchResult], agent_steps: int) -> Path:
     """Writes a match table to ``eval/<name>.json`` and returns the file."""
     path = run_dir / EVALUATION_DIR / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    content = {"agent_steps": agent_steps, "opponents": {who: score.to_json() for who, score in scores.items()}}
+    content = {"agent_steps": agent_steps, "opponents": {who: match_to_json(score) for who, score in scores.items()}}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path
 
@@ -84,7 +57,7 @@ class RunReader:
     def __init__(self, run_dir: Path | str) -> None:
         self.run_dir = Path(run_dir)
         check_run_folder(self.run_dir)
-        self.config = self._read_config()
+        self.config = self.config_of(self.run_dir)
         metrics = self.run_dir / METRICS_FILE
         try:
             self.records: list[Record] = read_metrics(metrics) if metrics.exists() else []
@@ -97,8 +70,14 @@ class RunReader:
             )
         self.heads = names_in(self.records[-1], "heads")
 
-    def _read_config(self) -> RunConfig:
-        path = self.run_dir / CONFIG_FILE
+    @staticmethod
+    def config_of(run_dir: Path) -> RunConfig:
+        """Returns the resolved configuration of a run.
+
+        Raises:
+            RunFolderError: The file is missing or is not a configuration of this version.
+        """
+        path = run_dir / CONFIG_FILE
         try:
             return RunConfig.model_validate(read_yaml(path).tree or {})
         except YamlError as error:
@@ -141,28 +120,28 @@ class RunReader:
         middle = self.agent_steps / 2
         return [record for record in self.records if self.number("agent_steps", record) > middle]
 
-    def evaluations(self) -> dict[str, tuple[int, Score]]:
+    def evaluations(self) -> dict[str, tuple[int, MatchResult]]:
         """Returns the newest match against every opponent: name -> (agent-steps of the agent, score)."""
-        newest: dict[str, tuple[int, Score]] = {}
+        newest: dict[str, tuple[int, MatchResult]] = {}
         for steps, who, score in [*self._matches_in_records(), *self._matches_in_files()]:
             if who not in newest or steps >= newest[who][0]:
                 newest[who] = (steps, score)
         return newest
 
-    def _matches_in_records(self) -> Iterator[tuple[int, str, Score]]:
+    def _matches_in_records(self) -> Iterator[tuple[int, str, MatchResult]]:
         for record in self.records:
             for who in names_in(record, "eval"):
                 counts = [self.number(f"eval/{who}/{key}", record) for key in ("wins", "losses", "draws")]
                 if not any(math.isnan(count) for count in counts):
-                    yield int(self.number("agent_steps", record)), who, Score(*(int(count) for count in counts))
+                    yield int(self.number("agent_steps", record)), who, MatchResult(*(int(count) for count in counts))
 
-    def _matches_in_files(self) -> Iterator[tuple[int, str, Score]]:
+    def _matches_in_files(self) -> Iterator[tuple[int, str, MatchResult]]:
         for path in sorted((self.run_dir / EVALUATION_DIR).glob("*.json")):
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 for who, match in content["opponents"].items():
                     counts = (int(match[key]) for key in ("wins", "losses", "draws"))
-                    yield int(content["agent_steps"]), str(who), Score(*counts)
+                    yield int(content["agent_steps"]), str(who), MatchResult(*counts)
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue  # someone else's file, or one that is being written: the records have the numbers too
 
@@ -178,13 +157,15 @@ class Report:
     elapsed_s: float
     agent_steps_per_s: float
     heads: list[HeadReport]
-    evaluations: dict[str, tuple[int, Score]]
+    evaluations: dict[str, tuple[int, MatchResult]]
     findings: list[Finding] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain data for ``json.dumps``; ``nan`` becomes ``None``."""
         plain = {key: value for key, value in asdict(self).items() if key != "evaluations"}
-        matches = {who: {"agent_steps": steps, **score.to_json()} for who, (steps, score) in self.evaluations.items()}
+        matches = {
+            who: {"agent_steps": steps, **match_to_json(score)} for who, (steps, score) in self.evaluations.items()
+        }
         return _without_nan(plain | {"evaluations": matches})
 
 

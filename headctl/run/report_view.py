@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from headctl.run.findings import SHORTFALL_MAX, Finding, HeadReport, steps_text
 from headctl.run.report import Report
+from headctl.selfplay.results import MatchResult
 
 STATUS_STYLES: dict[str, str] = {
     "TRACKING": "green",
@@ -117,13 +118,13 @@ def head_table(heads: Sequence[HeadReport], *, wide: bool = True) -> Table:
     return table
 
 
-def evaluation_table(report: Report) -> Table:
-    """Returns the table with one row per opponent."""
+def evaluation_table(matches: Mapping[str, tuple[int, MatchResult]]) -> Table:
+    """Returns the table with one row per opponent: name -> (agent-steps of the agent, result)."""
     table = _table("Matches", "win rate = wins / (wins + losses); half of the games from each seat")
     table.add_column("opponent", style="bold")
     for column in ("win rate", "95 % interval", "wins", "losses", "draws", "games", "agent at step"):
         table.add_column(column, justify="right")
-    for who, (steps, score) in report.evaluations.items():
+    for who, (steps, score) in matches.items():
         low, high = score.interval
         rate = "-" if math.isnan(score.win_rate) else f"{score.win_rate:.1%}"
         interval = f"{low:.1%} .. {high:.1%}"
@@ -155,7 +156,7 @@ def render_report(report: Report, files: Sequence[Path] = (), *, width: int = 12
         head.append(f", {duration_text(report.elapsed_s)}, {report.agent_steps_per_s:,.0f} agent-steps/s")
     parts: list[RenderableType] = [head, Text(), head_table(report.heads, wide=width >= _WIDE), Text()]
     if report.evaluations:
-        parts += [evaluation_table(report), Text()]
+        parts += [evaluation_table(report.evaluations), Text()]
     parts += [Text("Findings", "bold"), Padding(finding_lines(report.findings), (0, 0, 0, 1))]
     if files:
         parts += [Text(), Text("Files", "bold")]

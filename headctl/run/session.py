@@ -1,0 +1,182 @@
+"""One sitting of a training: the loop, its view, what it writes, and the summary at the end.
+
+Loads torch; the command line imports it only when a training or a match is wanted.
+"""
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from headctl.messages import unknown_name
+from headctl.run.checkpoint import list_checkpoints
+from headctl.run.config import RunConfig
+from headctl.run.console import TrainingView, training_view
+from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder, is_run_folder
+from headctl.run.metrics import names_in
+from headctl.run.plots import write_plots
+from headctl.run.records import METRICS_FILE, TENSORBOARD_DIR, MetricsWriter
+from headctl.run.report import RunReader, build_report, write_evaluation
+from headctl.run.report_view import render_report
+from headctl.run.trainer import Trainer, load_policy
+from headctl.selfplay.catalog import make
+from headctl.selfplay.games import VectorGame
+from headctl.selfplay.match import PilotPlayer, Player, PolicyPlayer, play_match
+from headctl.selfplay.results import MatchResult
+
+FINAL_EVALUATION = "final"
+
+
+@dataclass(slots=True)
+class StopRequest:
+    """Whether the user has asked the training to end, and with which exit code."""
+
+    exit_code: int = 0
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Turns the first Ctrl-C (or SIGTERM) into a wish, granted after the iteration; the second one ends at once."""
+    request = StopRequest()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, _: FrameType | None) -> None:
+        if request.exit_code:
+            raise KeyboardInterrupt
+        request.exit_code = 128 + number
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train(config: RunConfig, run_dir: Path, console: Console, *, resume: bool) -> int:
+    """Trains a run to its end, or until it is interrupted.
+
+    Args:
+        config: The resolved configuration.
+        run_dir: The run's folder, made before.
+        console: Where the live view and the summary go.
+        resume: Continue from the newest checkpoint.
+
+    Returns:
+        The exit code: 0 when the training is complete, 130 after Ctrl-C, 143 after SIGTERM.
+
+    Raises:
+        CheckpointError: Nothing to resume from.
+    """
+    with stop_on_signal() as stop, training_view(console, str(run_dir), config.total_steps) as view:
+        trainer = Trainer(config, run_dir, resume=resume)
+        resume_from = trainer.agent_steps if resume else None
+        heads = list(trainer.controller.heads)
+        with MetricsWriter(run_dir, heads, tensorboard=config.run.tensorboard, resume_from=resume_from) as writer:
+            for record in trainer.iterations():
+                if trainer.agent_steps >= config.total_steps:
+                    record.update(_final_evaluation(trainer, record, view))
+                writer.write(record)
+                view.update(record)
+                if stop.exit_code:
+                    break
+        if stop.exit_code and trainer.agent_steps < config.total_steps:
+            view.message(f"interrupted; saved {trainer.save()}")
+            view.message(f"continue with: headctl train {run_dir} --resume")
+            return stop.exit_code
+    summarise(run_dir, console)
+    return 0
+
+
+def _final_evaluation(trainer: Trainer, record: Mapping[str, float], view: TrainingView) -> dict[str, float]:
+    """Plays the closing matches, unless this record has them already, and keeps them in ``eval/`` too."""
+    found = {
+        who: MatchResult(*(int(record[f"eval/{who}/{part}"]) for part in ("wins", "losses", "draws")))
+        for who in names_in(record, "eval")
+    }
+    if not found:
+        view.message(f"playing {trainer.config.evaluation.games} games against every scripted pilot")
+    results = found or trainer.evaluate()
+    write_evaluation(trainer.run_dir, FINAL_EVALUATION, results, trainer.agent_steps)
+    return {key: value for who, result in results.items() for key, value in result.metrics(f"eval/{who}").items()}
+
+
+def summarise(run_dir: Path, console: Console) -> None:
+    """Draws the pictures of a run, and prints what every head did and who won."""
+    reader = RunReader(run_dir)
+    pictures = write_plots(reader)
+    files = [*pictures, run_dir / METRICS_FILE, run_dir / CONFIG_FILE]
+    if (run_dir / TENSORBOARD_DIR).is_dir() and any((run_dir / TENSORBOARD_DIR).iterdir()):
+        files.append(run_dir / TENSORBOARD_DIR)
+    files += list_checkpoints(run_dir)[-1:]
+    console.print()
+    console.print(render_report(build_report(reader), files, width=console.width))
+
+
+class Arena:
+    """The newest agent of a run, ready to play matches.
+
+    Args:
+        run_dir: The run's folder.
+
+    Raises:
+        RunFolderError: No run folder.
+        CheckpointError: No checkpoint in it.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        check_run_folder(run_dir)
+        self.run_dir = run_dir
+        self.config = RunReader.config_of(run_dir)
+        self._player = PolicyPlayer(load_policy(self.config, run_dir))
+        self._sample = self._make_game(1, 0)
+        self.agent_steps = int(list_checkpoints(run_dir)[-1].stem.rpartition("_")[2])
+
+    @property
+    def pilots(self) -> tuple[str, ...]:
+        """Names of the game's scripted opponents."""
+        return tuple(self._sample.pilot_names)
+
+    def _make_game(self, num_games: int, seed: int) -> VectorGame:
+        config = self.config
+        return make(config.game.name, config.game.options, num_games=num_games, seed=seed, gamma=config.ppo.gamma)
+
+    def opponents(self, names: Sequence[str]) -> dict[str, Player]:
+        """Returns the players that are meant by names of pilots or by folders of runs.
+
+        Raises:
+            RunFolderError: A name that is neither, or a run of another game.
+        """
+        return {name: self._opponent(name) for name in names or self.pilots}
+
+    def _opponent(self, name: str) -> Player:
+        if name in self.pilots:
+            return PilotPlayer(name)
+        if not is_run_folder(Path(name)):
+            raise RunFolderError(f"{unknown_name('opponent', name, self.pilots)}, or the folder of a run")
+        check_run_folder(Path(name))
+        other = RunReader.config_of(Path(name))
+        theirs = make(other.game.name, other.game.options, num_games=1, seed=0, gamma=other.ppo.gamma)
+        mine = self._sample
+        if theirs.observation_dim != mine.observation_dim or theirs.action_space != mine.action_space:
+            raise RunFolderError(
+                f"{name} was trained in another game: {other.game.name} with {theirs.observation_dim} observations and "
+                f"heads {theirs.action_space}; {self.run_dir} has {self.config.game.name} with {mine.observation_dim} "
+                f"and {mine.action_space}"
+            )
+        return PolicyPlayer(load_policy(other, Path(name)))
+
+    def play(self, opponent: Player, games: int | None = None) -> MatchResult:
+        """Plays a match, half of the games from each seat; ``evaluation.games`` of them by default."""
+        settings = self.config.evaluation
+        return play_match(self._make_game, self._player, opponent, games=games or settings.games, seed=settings.seed)
+
+
+def match_label(name: str) -> str:
+    """Returns the name under which a match is kept: a pilot's own, or that of a run's folder."""
+    return Path(name).resolve().name if is_run_folder(Path(name)) else name
