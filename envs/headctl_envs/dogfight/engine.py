@@ -15,12 +15,13 @@ from torch import Tensor
 
 from headctl_envs.dogfight.airframes import AIRFRAMES
 from headctl_envs.dogfight.config import AGENTS, PARAMS, PILOTS, WEAPONS, DogfightConfig
-from headctl_envs.dogfight.flight import Airframe, airframe_struct
-from headctl_envs.dogfight.kernels import COUNTS, Actions, Results, advance, restart
+from headctl_envs.dogfight.flight import Airframe, Motion, airframe_struct
+from headctl_envs.dogfight.geometry import Sight
+from headctl_envs.dogfight.kernels import COUNTS, Actions, Results, advance, renew
 from headctl_envs.dogfight.maneuvers import KINDS
 from headctl_envs.dogfight.pilots import pilot
 from headctl_envs.dogfight.sensing import FEATURES
-from headctl_envs.dogfight.world import World, rules_struct
+from headctl_envs.dogfight.world import MOTION_SIZE, SIGHT_SIZE, World, rules_struct
 
 STATE_VERSION = 1
 
@@ -130,12 +131,8 @@ class DogfightEngine:
             return zeros(games, seats)
 
         self.state: dict[str, Tensor] = {
-            "position": zeros(games, seats, 3),
-            "attitude": zeros(games, seats, 4),
-            "speed": per_seat(),
-            "load_factor": per_seat(),
-            "roll_rate": per_seat(),
-            "lever": per_seat(),
+            "motion": zeros(games, seats, MOTION_SIZE),
+            "view": zeros(games, seats, SIGHT_SIZE),
             "health": per_seat(),
             "rounds": per_seat(),
             "clock": zeros(games, dtype=torch.int32),
@@ -148,7 +145,7 @@ class DogfightEngine:
             "choice": zeros(games, seats, dtype=torch.int32),
             "trigger": zeros(games, seats, dtype=torch.int32),
             "trim": zeros(games, seats, 3),
-            "command": zeros(games, seats, 4),
+            "moved": zeros(games, seats, MOTION_SIZE),
             "damage": per_seat(),
             "dealt": per_seat(),
             "cause": zeros(games, dtype=torch.int32),
@@ -184,9 +181,13 @@ class DogfightEngine:
     def _bind(self, max_decisions: int, game_offset: int) -> None:
         """Makes the Warp views and records the launches, so that a step builds no argument lists."""
         self._warp_device = str(self.device) if self.device.type == "cpu" else f"cuda:{self.device.index or 0}"
-        vectors = {"position": wp.vec3, "attitude": wp.quat, "trim": wp.vec3, "command": wp.vec4, "params": wp.vec3}
+        vectors = {"trim": wp.vec3, "params": wp.vec3}
+        structs = {"motion": Motion, "moved": Motion, "view": Sight}
 
         def view(name: str, tensor: Tensor) -> Any:
+            if name in structs:
+                where = {"device": self._warp_device, "shape": tuple(tensor.shape[:-1])}
+                return wp.array(ptr=tensor.data_ptr(), dtype=structs[name], **where)
             return wp.from_torch(tensor, dtype=vectors.get(name), requires_grad=False)
 
         def fill(struct: Any, tensors: Mapping[str, Tensor]) -> Any:
@@ -210,9 +211,10 @@ class DogfightEngine:
             return wp.launch(kernel, dim=self.num_games, inputs=inputs, device=self._warp_device, record_cmd=True)
 
         common = [world, rules, airframes]
-        self._launch_step = record(advance, [*common, actions["step"], results, weight, seed])
-        self._launch_reset = record(restart, [*common, results, seed, 1])
-        self._launch_observe = record(restart, [*common, results, seed, 0])
+        self._launch_step = record(advance, [*common, actions["step"], results, weight])
+        self._launch_observe = record(renew, [*common, results, seed, 0])
+        self._launch_renew = record(renew, [*common, results, seed, 1])
+        self._launch_reset = record(renew, [*common, results, seed, 2])
         self._launch_pilot = {
             name: record(pilot, [*common, actions[name], seed, index]) for index, name in enumerate(PILOTS)
         }
@@ -266,8 +268,10 @@ class DogfightEngine:
             if buffer.dtype == torch.int64 and (given.is_floating_point() or given.is_complex()):
                 raise ValueError(f"actions[{head!r}] is {given.dtype}, needed an integer type")
             buffer.copy_(given)
-        self._launch_step.launch()
         out = self._results
+        self._launch_step.launch()
+        out["final_observation"].copy_(out["observation"])
+        self._launch_renew.launch()
         return GameStep(
             out["observation"],
             self._masks,

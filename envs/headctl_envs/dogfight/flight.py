@@ -6,6 +6,8 @@ the path angles of the textbook form (``V' = g (nx - sin gamma)``, ``gamma' = g/
 ``chi' = g nz sin(mu) / (V cos gamma)``) it has no singularity in vertical flight; away from it both forms agree.
 """
 
+import math
+
 import warp as wp
 
 from headctl_envs.dogfight.airframes import GRAVITY, AirframeParams
@@ -13,16 +15,23 @@ from headctl_envs.dogfight.airframes import GRAVITY, AirframeParams
 wp.set_module_options({"enable_backward": False})
 
 G = wp.constant(GRAVITY)
+PER_SEA_LEVEL_DENSITY = wp.constant(1.0 / 1.225)
+LOG_TROPOPAUSE = wp.constant(math.log(0.36392 / 1.225))
 SPEED_MIN = wp.constant(25.0)
 """Lowest speed in m/s that the model admits: below it g/V would turn a falling aircraft without bound."""
 
 
 @wp.struct
 class Airframe:
-    """The fields of :class:`AirframeParams` as the kernels read them, in the same units."""
+    """An :class:`AirframeParams` as the kernels read it: same units, divisors as reciprocals.
 
-    mass_kg: wp.float32
-    wing_area_m2: wp.float32
+    ``lift_factor`` times density times speed squared is the load factor per unit of CL; ``thrust_factor`` turns kN into
+    multiples of the weight; ``per_...`` are reciprocals.
+    """
+
+    lift_factor: wp.float32
+    thrust_factor: wp.float32
+    thrust_idle_share: wp.float32
     drag_zero_lift: wp.float32
     drag_induced: wp.float32
     lift_separation: wp.float32
@@ -32,15 +41,15 @@ class Airframe:
     lift_min: wp.float32
     load_factor_max: wp.float32
     load_factor_min: wp.float32
-    load_factor_lag_s: wp.float32
+    per_load_factor_lag: wp.float32
     roll_rate_max_rad_s: wp.float32
-    roll_full_speed_m_s: wp.float32
-    roll_lag_s: wp.float32
-    lever_lag_s: wp.float32
+    per_roll_full_speed: wp.float32
+    per_roll_lag: wp.float32
+    per_lever_lag: wp.float32
     lever_rate_per_s: wp.float32
     lever_military: wp.float32
-    thrust_scale: wp.float32
-    thrust_idle_share: wp.float32
+    per_lever_dry: wp.float32
+    per_lever_wet: wp.float32
 
 
 @wp.struct
@@ -83,11 +92,42 @@ class Air:
 
 
 def airframe_struct(params: AirframeParams) -> Airframe:
-    """Copies the constants of an aircraft type into the kernels' form."""
+    """Brings the constants of an aircraft type into the kernels' form."""
     airframe = Airframe()
-    for name in vars(params):
+    weight = params.mass_kg * GRAVITY
+    airframe.lift_factor = 0.5 * params.wing_area_m2 / weight
+    airframe.thrust_factor = 1000.0 * params.thrust_scale / weight
+    airframe.per_load_factor_lag = 1.0 / params.load_factor_lag_s
+    airframe.per_roll_full_speed = 1.0 / params.roll_full_speed_m_s
+    airframe.per_roll_lag = 1.0 / params.roll_lag_s
+    airframe.per_lever_lag = 1.0 / params.lever_lag_s
+    airframe.per_lever_dry = 1.0 / params.lever_military
+    airframe.per_lever_wet = 1.0 / (1.0 - params.lever_military)
+    for name in (
+        "thrust_idle_share",
+        "drag_zero_lift",
+        "drag_induced",
+        "lift_separation",
+        "drag_separated",
+        "drag_brake",
+        "lift_max",
+        "lift_min",
+        "load_factor_max",
+        "load_factor_min",
+        "roll_rate_max_rad_s",
+        "lever_rate_per_s",
+        "lever_military",
+    ):
         setattr(airframe, name, getattr(params, name))
     return airframe
+
+
+@wp.func
+def tanh_of(x: float) -> float:
+    """Hyperbolic tangent from one exponential: the C library's is several times slower. Odd in ``x`` exactly."""
+    e = wp.exp(-2.0 * wp.abs(x))
+    size = (1.0 - e) / (1.0 + e)
+    return wp.where(x < 0.0, -size, size)
 
 
 @wp.func
@@ -121,16 +161,17 @@ def air_at(altitude: float) -> Air:
     air.altitude = altitude
     h = wp.clamp(altitude, -500.0, 25000.0)
     temperature = wp.max(288.15 - 0.0065 * h, 216.65)
+    log_ratio = wp.float32(0.0)
     if h < 11000.0:
-        air.density = 1.225 * wp.pow(temperature / 288.15, 4.25588)
+        log_ratio = 4.25588 * wp.log(temperature / 288.15)
         air.lapse = 4.25588 * 0.0065 / temperature
         air.sound_lapse = 0.00325 / temperature
     else:
-        air.density = 0.36392 * wp.exp((11000.0 - h) / 6341.62)
+        log_ratio = LOG_TROPOPAUSE + (11000.0 - h) / 6341.62
         air.lapse = 1.0 / 6341.62
         air.sound_lapse = 0.0
+    air.density = 1.225 * wp.exp(log_ratio)
     air.inverse_sound = 1.0 / wp.sqrt(401.874 * temperature)
-    log_ratio = wp.log(air.density / 1.225)
     air.ratio_max = wp.exp(1.12 * log_ratio)
     air.ratio_mil = wp.exp(1.18 * log_ratio)
     return air
@@ -156,8 +197,8 @@ def air_near(air: Air, altitude: float) -> Air:
 def thrust_to_weight(airframe: Airframe, air: Air, mach: float) -> wp.vec3:
     """Idle, military and afterburner thrust over weight at this Mach number and altitude."""
     m = wp.min(mach, 1.2)
-    thin = 1.0 - air.density / 1.225
-    unit = 1000.0 * airframe.thrust_scale / (airframe.mass_kg * G)
+    thin = 1.0 - air.density * PER_SEA_LEVEL_DENSITY
+    unit = airframe.thrust_factor
     full = unit * air.ratio_max * (92.68 + m * (17.65 + m * (16.24 + 81.95 * thin)))
     military = unit * air.ratio_mil * (56.92 + m * (6.08 + m * (52.49 * thin - 11.45)))
     return wp.vec3(airframe.thrust_idle_share * military, military, full)
@@ -167,8 +208,8 @@ def thrust_to_weight(airframe: Airframe, air: Air, mach: float) -> wp.vec3:
 def thrust_at_lever(airframe: Airframe, limits: wp.vec3, lever: float) -> float:
     """Thrust over weight at a lever position: linear from idle to military and from there to full afterburner."""
     gate = airframe.lever_military
-    dry = limits[0] + (limits[1] - limits[0]) * lever / gate
-    wet = limits[1] + (limits[2] - limits[1]) * (lever - gate) / (1.0 - gate)
+    dry = limits[0] + (limits[1] - limits[0]) * lever * airframe.per_lever_dry
+    wet = limits[1] + (limits[2] - limits[1]) * (lever - gate) * airframe.per_lever_wet
     return wp.where(lever < gate, dry, wet)
 
 
@@ -184,7 +225,7 @@ def lever_for_thrust(airframe: Airframe, limits: wp.vec3, thrust: float) -> floa
 @wp.func
 def lift_per_weight(airframe: Airframe, air: Air, speed: float) -> float:
     """Load factor per unit of CL: dynamic pressure times S over W."""
-    return 0.5 * air.density * speed * speed * airframe.wing_area_m2 / (airframe.mass_kg * G)
+    return airframe.lift_factor * air.density * speed * speed
 
 
 @wp.func
@@ -196,8 +237,8 @@ def load_factor_available(airframe: Airframe, air: Air, speed: float) -> float:
 @wp.func
 def wave_drag(mach: float) -> float:
     """Drag rise: 0 up to Mach 0.85, linear to 0.023 at 1.1, linear to 0.015 at 1.8, constant beyond."""
-    rise = 0.023 * (mach - 0.85) / 0.25
-    fall = 0.023 - 0.008 * (wp.min(mach, 1.8) - 1.1) / 0.7
+    rise = 0.092 * (mach - 0.85)
+    fall = 0.023 - 0.0114285714 * (wp.min(mach, 1.8) - 1.1)
     return wp.max(wp.where(mach < 1.1, rise, fall), 0.0)
 
 
@@ -237,10 +278,10 @@ def derivative(state: Motion, command: Command, airframe: Airframe, start: Air) 
     rate.position = forward * speed
     rate.attitude = (q * wp.quat(state.roll_rate, pitch, yaw, 0.0)) * 0.5
     rate.speed = G * (thrust - drag + forward[2])
-    rate.load_factor = (command.load_factor - state.load_factor) / airframe.load_factor_lag_s
-    rate.roll_rate = (command.roll_rate - state.roll_rate) / airframe.roll_lag_s
+    rate.load_factor = (command.load_factor - state.load_factor) * airframe.per_load_factor_lag
+    rate.roll_rate = (command.roll_rate - state.roll_rate) * airframe.per_roll_lag
     rate.lever = wp.clamp(
-        (command.lever - state.lever) / airframe.lever_lag_s, -airframe.lever_rate_per_s, airframe.lever_rate_per_s
+        (command.lever - state.lever) * airframe.per_lever_lag, -airframe.lever_rate_per_s, airframe.lever_rate_per_s
     )
     return rate
 
@@ -259,15 +300,14 @@ def advanced(state: Motion, rate: Motion, dt: float) -> Motion:
 
 
 @wp.func
-def integrate(state: Motion, command: Command, airframe: Airframe, dt: float) -> Motion:
-    """One classical Runge-Kutta step of fourth order over ``dt`` seconds with a constant command."""
-    air = air_at(-state.position[2])
+def integrate(state: Motion, command: Command, airframe: Airframe, air: Air, dt: float) -> Motion:
+    """One classical Runge-Kutta step of fourth order over ``dt`` s; ``air`` is that of ``state``, the command constant."""
     k1 = derivative(state, command, airframe, air)
     k2 = derivative(advanced(state, k1, 0.5 * dt), command, airframe, air)
     k3 = derivative(advanced(state, k2, 0.5 * dt), command, airframe, air)
     k4 = derivative(advanced(state, k3, dt), command, airframe, air)
     mean = advanced(advanced(advanced(k1, k2, 2.0), k3, 2.0), k4, 1.0)
-    new = advanced(state, mean, dt / 6.0)
+    new = advanced(state, mean, dt * 0.16666667)
     new.attitude = wp.normalize(new.attitude)
     new.speed = wp.max(new.speed, SPEED_MIN)
     new.lever = wp.clamp(new.lever, 0.0, 1.0)

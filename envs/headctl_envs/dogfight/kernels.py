@@ -2,13 +2,13 @@
 
 import warp as wp
 
-from headctl_envs.dogfight.flight import Airframe, Command, air_at, integrate
+from headctl_envs.dogfight.flight import Airframe, air_at, integrate
 from headctl_envs.dogfight.maneuvers import guide
 from headctl_envs.dogfight.scoring import COLLISION, CRASH, KILL, TIME, check_ending, outcome_of, potential_of
 from headctl_envs.dogfight.sensing import WEAPON_GUN, observe
 from headctl_envs.dogfight.starts import start_game
 from headctl_envs.dogfight.weapons import fire_guns
-from headctl_envs.dogfight.world import Rules, World, load_motion, store_motion
+from headctl_envs.dogfight.world import Rules, World, look
 
 wp.set_module_options({"enable_backward": False})
 
@@ -40,6 +40,10 @@ HITS = wp.constant(COUNTS.index("hits"))
 ZONE_S = wp.constant(COUNTS.index("zone_s"))
 ILLEGAL = wp.constant(COUNTS.index("illegal"))
 DECISIONS = wp.constant(COUNTS.index("decisions"))
+
+NONE = wp.constant(0)
+ENDED = wp.constant(1)
+ALL = wp.constant(2)
 
 
 @wp.struct
@@ -106,20 +110,18 @@ def accept(world: World, actions: Actions, n: int, s: int):
 
 @wp.func
 def fly(world: World, rules: Rules, airframes: wp.array[Airframe], n: int):
-    """One substep of flight: all commands from the same state, then all aircraft move."""
+    """One substep of flight: all aircraft are guided and moved from the same state."""
     for s in range(rules.seats):
-        own = load_motion(world, n, s)
-        foe = load_motion(world, n, 1 - s)
-        order = guide(world.choice[n, s], world.trim[n, s], own, foe, airframes[s], air_at(-own.position[2]))
-        world.command[n, s] = wp.vec4(order.load_factor, order.roll_rate, order.lever, order.brake)
+        own = world.motion[n, s]
+        airframe = airframes[s]
+        air = air_at(-own.position[2])
+        command = guide(
+            world.choice[n, s], world.trim[n, s], own, world.motion[n, 1 - s], world.view[n, s], airframe, air
+        )
+        world.moved[n, s] = integrate(own, command, airframe, air, rules.substep_s)
     for s in range(rules.seats):
-        stored = world.command[n, s]
-        command = Command()
-        command.load_factor = stored[0]
-        command.roll_rate = stored[1]
-        command.lever = stored[2]
-        command.brake = stored[3]
-        store_motion(world, n, s, integrate(load_motion(world, n, s), command, airframes[s], rules.substep_s))
+        world.motion[n, s] = world.moved[n, s]
+    look(world, rules, n)
 
 
 @wp.func
@@ -188,9 +190,8 @@ def advance(
     actions: Actions,
     results: Results,
     shaping_weight: wp.array[wp.float32],
-    seed: wp.array[wp.int32],
 ):
-    """One decision: actions, flight and fire in substeps, reward, observation, and the next episode where one ended."""
+    """One decision: actions, flight and fire in substeps, reward and observation."""
     n = wp.tid()
     for s in range(rules.seats):
         accept(world, actions, n, s)
@@ -202,25 +203,23 @@ def advance(
     world.clock[n] = world.clock[n] + 1
     score(world, rules, results, shaping_weight[0], n)
     for s in range(rules.seats):
-        observe(world, rules, airframes, n, s, results.final_observation)
-    if results.outcome[n] != 0:
-        start_game(world, rules, seed[0], n)
-        world.potential[n] = potential_of(world, rules, n)
-        for s in range(rules.seats):
-            observe(world, rules, airframes, n, s, results.observation)
-    else:
-        for s in range(rules.seats):
-            for i in range(results.observation.shape[2]):
-                results.observation[n, s, i] = results.final_observation[n, s, i]
+        observe(world, rules, airframes, n, s, results.observation)
 
 
 @wp.kernel
-def restart(
-    world: World, rules: Rules, airframes: wp.array[Airframe], results: Results, seed: wp.array[wp.int32], fresh: int
+def renew(
+    world: World, rules: Rules, airframes: wp.array[Airframe], results: Results, seed: wp.array[wp.int32], which: int
 ):
-    """Begins the next episode of every game (``fresh`` = 1), or only observes the state as it stands (0)."""
+    """Begins the next episode where one has just ended (``which`` = ENDED) or everywhere (ALL), or nowhere (NONE).
+
+    Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew.
+    """
     n = wp.tid()
-    if fresh == 1:
+    if which == ENDED and results.outcome[n] == 0:
+        return
+    if which == NONE:
+        look(world, rules, n)
+    else:
         start_game(world, rules, seed[0], n)
     world.potential[n] = potential_of(world, rules, n)
     for s in range(rules.seats):

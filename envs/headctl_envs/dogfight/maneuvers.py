@@ -25,7 +25,7 @@ from headctl_envs.dogfight.flight import (
     right_of,
     thrust_to_weight,
 )
-from headctl_envs.dogfight.geometry import Sight, sight
+from headctl_envs.dogfight.geometry import Sight, arc_tangent
 
 wp.set_module_options({"enable_backward": False})
 
@@ -121,7 +121,7 @@ def pointing(own: Motion, frame: Frame, aim: wp.vec3) -> wp.vec3:
     size = wp.length(across)
     turn = wp.vec3(0.0, 0.0, 0.0)
     if size > 1.0e-6:
-        turn = across * (wp.atan2(size, along) * POINTING_GAIN * own.speed / (G * size))
+        turn = across * (arc_tangent(size, along) * POINTING_GAIN * own.speed / (G * size))
     return turn
 
 
@@ -245,7 +245,7 @@ def fulfil(
     # The lift axis is -down; the angle to the wanted vector is counted clockwise, towards the right wing.
     error = float(0.0)
     if size > 0.02:
-        error = wp.atan2(wp.dot(lift, frame.right), -wp.dot(lift, frame.down)) + tilt
+        error = arc_tangent(wp.dot(lift, frame.right), -wp.dot(lift, frame.down)) + tilt
         if error > wp.pi:
             error = error - 2.0 * wp.pi
         elif error < -wp.pi:
@@ -257,7 +257,7 @@ def fulfil(
     cl = wp.clamp(own.load_factor / slope, airframe.lift_min, airframe.lift_max)
     roll_max = (
         airframe.roll_rate_max_rad_s
-        * wp.min(own.speed / airframe.roll_full_speed_m_s, 1.0)
+        * wp.min(own.speed * airframe.per_roll_full_speed, 1.0)
         * (1.0 - 0.5 * wp.abs(cl) / airframe.lift_max)
     )
     command.roll_rate = wp.clamp(ROLL_GAIN * error, -roll_max, roll_max)
@@ -267,9 +267,10 @@ def fulfil(
 
 
 @wp.func
-def guide(kind: int, params: wp.vec3, own: Motion, foe: Motion, airframe: Airframe, air: Air) -> Command:
+def guide(
+    kind: int, params: wp.vec3, own: Motion, foe: Motion, view: Sight, airframe: Airframe, air: Air
+) -> Command:
     """The command of maneuver ``kind`` with residuals ``params`` (load factor, throttle, lift vector) in [-1, 1]."""
-    view = sight(own, foe)
     frame = frame_of(own, view)
     available = load_factor_available(airframe, air, own.speed)
     slope = lift_per_weight(airframe, air, own.speed)

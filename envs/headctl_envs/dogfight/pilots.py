@@ -12,7 +12,7 @@ import warp as wp
 
 from headctl_envs.dogfight.config import PILOTS
 from headctl_envs.dogfight.flight import G, Airframe, Motion, air_at, down_of, forward_of, load_factor_available
-from headctl_envs.dogfight.geometry import Sight, sight
+from headctl_envs.dogfight.geometry import Sight, arc_tangent
 from headctl_envs.dogfight.kernels import Actions
 from headctl_envs.dogfight.maneuvers import (
     HOLD,
@@ -31,7 +31,7 @@ from headctl_envs.dogfight.maneuvers import (
 )
 from headctl_envs.dogfight.sensing import WEAPON_GUN
 from headctl_envs.dogfight.weapons import in_gun_zone
-from headctl_envs.dogfight.world import Rules, World, load_motion, random_stream
+from headctl_envs.dogfight.world import Rules, World, random_stream
 
 wp.set_module_options({"enable_backward": False})
 
@@ -101,7 +101,7 @@ def nearest_basic(
             if nominal > 0.02 and size > 0.02:
                 # Residuals first, then what they leave: a tilt of the lift vector and a share of its size.
                 side = wp.dot(wp.cross(plan.lift, wanted), frame.forward) / (nominal * size)
-                tilt = wp.atan2(side, wp.dot(plan.lift, wanted) / (nominal * size))
+                tilt = arc_tangent(side, wp.dot(plan.lift, wanted) / (nominal * size))
                 turn = wp.clamp(tilt / RESIDUAL_TILT, -1.0, 1.0)
                 base = wp.where(kind < TURN_LEFT, nominal, available)
                 load = wp.clamp((size - nominal) / (RESIDUAL_LOAD * base), -1.0, 1.0)
@@ -127,10 +127,10 @@ def sinking(own: Motion, rules: Rules, available: float) -> bool:
 @wp.func
 def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe, n: int, s: int):
     """Pursuit, with the few rules that keep its pilot alive."""
-    own = load_motion(world, n, s)
-    foe = load_motion(world, n, 1 - s)
-    view = sight(own, foe)
-    back = sight(foe, own)
+    own = world.motion[n, s]
+    foe = world.motion[n, 1 - s]
+    view = world.view[n, s]
+    back = world.view[n, 1 - s]
     frame = frame_of(own, view)
     available = load_factor_available(airframe, air_at(-own.position[2]), own.speed)
     weapon = int(0)

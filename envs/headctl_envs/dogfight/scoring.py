@@ -8,9 +8,9 @@ The reward of seat 0 is ``outcome + damage_weight (dealt - taken) + w F``; that 
 import warp as wp
 
 from headctl_envs.dogfight.config import CAUSES, OUTCOMES
-from headctl_envs.dogfight.flight import G, Motion
-from headctl_envs.dogfight.geometry import Sight, sight
-from headctl_envs.dogfight.world import Rules, World, load_motion
+from headctl_envs.dogfight.flight import G, Motion, tanh_of
+from headctl_envs.dogfight.geometry import Sight
+from headctl_envs.dogfight.world import Rules, World
 
 wp.set_module_options({"enable_backward": False})
 
@@ -37,27 +37,27 @@ def advantage(own: Motion, other: Motion, view: Sight, rules: Rules) -> float:
     energy = -own.position[2] + 0.5 * own.speed * own.speed / G
     other_energy = -other.position[2] + 0.5 * other.speed * other.speed / G
     height = wp.max(-own.position[2] - rules.floor_m, 0.0)
-    return angles * near + 0.5 * aim + 0.1 * wp.tanh((energy - other_energy) / 1500.0) - 0.5 * wp.exp(-height / 300.0)
+    return angles * near + 0.5 * aim + 0.1 * tanh_of((energy - other_energy) / 1500.0) - 0.5 * wp.exp(-height / 300.0)
 
 
 @wp.func
 def potential_of(world: World, rules: Rules, n: int) -> float:
     """Potential of game ``n`` for seat 0; that of seat 1 is its exact negative."""
-    red = load_motion(world, n, 0)
-    blue = load_motion(world, n, 1)
-    return advantage(red, blue, sight(red, blue), rules) - advantage(blue, red, sight(blue, red), rules)
+    red = world.motion[n, 0]
+    blue = world.motion[n, 1]
+    return advantage(red, blue, world.view[n, 0], rules) - advantage(blue, red, world.view[n, 1], rules)
 
 
 @wp.func
 def check_ending(world: World, rules: Rules, n: int):
     """Marks the end of game ``n`` after a substep; whoever is dead has health 0 afterwards."""
-    distance = wp.length(world.position[n, 0] - world.position[n, 1])
+    distance = wp.length(world.motion[n, 0].position - world.motion[n, 1].position)
     cause = int(0)
     for s in range(rules.seats):
         if world.health[n, s] <= 0.0:
             cause = KILL
     for s in range(rules.seats):
-        if -world.position[n, s][2] < rules.floor_m:
+        if -world.motion[n, s].position[2] < rules.floor_m:
             world.health[n, s] = 0.0
             cause = wp.where(cause == 0, CRASH, cause)
     if distance < rules.collision_m:

@@ -5,6 +5,8 @@ mirrored fight differs only in the sign of the features whose names end in ``_ri
 ``los_rate_forward`` and ``los_rate_down`` (angular velocities). All features are of order one.
 """
 
+import math
+
 import warp as wp
 
 from headctl_envs.dogfight.config import WEAPONS
@@ -17,13 +19,13 @@ from headctl_envs.dogfight.flight import (
     lift_per_weight,
     load_factor_available,
     right_of,
+    tanh_of,
     thrust_at_lever,
     thrust_to_weight,
 )
-from headctl_envs.dogfight.geometry import sight
 from headctl_envs.dogfight.maneuvers import DIVE_LEFT, DIVE_RIGHT, PUSH_OVER
 from headctl_envs.dogfight.weapons import gun_legal, in_gun_zone
-from headctl_envs.dogfight.world import Rules, World, load_motion
+from headctl_envs.dogfight.world import Rules, World
 
 wp.set_module_options({"enable_backward": False})
 
@@ -83,6 +85,7 @@ FEATURES: tuple[str, ...] = (*OWN_FEATURES, *ENEMY_FEATURES)
 """Names of the observation's components, in order."""
 
 OWN = wp.constant(len(OWN_FEATURES))
+LOG10_E = wp.constant(math.log10(math.e))
 NUM_WEAPONS = wp.constant(len(WEAPONS))
 WEAPON_HOLD = wp.constant(WEAPONS.index("hold"))
 WEAPON_GUN = wp.constant(WEAPONS.index("gun"))
@@ -100,14 +103,17 @@ def dive_legal(height: float, speed: float, sink: float, available: float) -> bo
 
 
 @wp.func
-def observe(world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s: int, row: wp.array3d[wp.float32]):
-    """Writes the observation of seat ``s`` in game ``n`` into ``row[n, s]`` and its masks into the world."""
+def observe(world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s: int, rows: wp.array3d[wp.float32]):
+    """Writes the observation of seat ``s`` in game ``n`` into ``rows[n, s]`` and its masks into the world."""
+    row = rows[n, s]
+    mask_maneuver = world.mask_maneuver[n, s]
+    mask_weapon = world.mask_weapon[n, s]
     foe_seat = 1 - s
-    own = load_motion(world, n, s)
-    foe = load_motion(world, n, foe_seat)
+    own = world.motion[n, s]
+    foe = world.motion[n, foe_seat]
     airframe = airframes[s]
-    view = sight(own, foe)
-    back = sight(foe, own)
+    view = world.view[n, s]
+    back = world.view[n, foe_seat]
     forward = view.own_forward
     right = right_of(own.attitude)
     down = down_of(own.attitude)
@@ -128,52 +134,52 @@ def observe(world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s
     for k in range(world.kinds.shape[0]):
         kind = world.kinds[k]
         falls = kind == PUSH_OVER or kind == DIVE_LEFT or kind == DIVE_RIGHT
-        world.mask_maneuver[n, s, k] = may_dive or not falls
+        mask_maneuver[k] = may_dive or not falls
     for k in range(NUM_WEAPONS):
-        world.mask_weapon[n, s, k] = k == WEAPON_HOLD or (k == WEAPON_GUN and may_fire)
+        mask_weapon[k] = k == WEAPON_HOLD or (k == WEAPON_GUN and may_fire)
 
-    row[n, s, 0] = altitude / 10000.0
-    row[n, s, 1] = wp.min(height / 2000.0, 1.0)
-    row[n, s, 2] = own.speed / 340.0
-    row[n, s, 3] = mach
-    row[n, s, 4] = forward[2]
-    row[n, s, 5] = right[2]
-    row[n, s, 6] = down[2]
-    row[n, s, 7] = own.load_factor / 9.0
-    row[n, s, 8] = available / 9.0
-    row[n, s, 9] = own.roll_rate / 4.0
-    row[n, s, 10] = own.lever
-    row[n, s, 11] = energy / 10000.0 - 1.0
-    row[n, s, 12] = own.speed * (thrust - drag_to_weight(airframe, mach, slope, lift, 0.0)) / 250.0
-    row[n, s, 13] = world.health[n, s]
-    row[n, s, 14] = world.rounds[n, s] / wp.max(rules.gun_rounds, 1.0)
-    row[n, s, 15] = 1.0 - float(world.clock[n]) / float(rules.max_decisions)
-    row[n, s, 16] = wp.where(may_fire, 1.0, 0.0)
-    row[n, s, 17] = wp.where(may_dive, 1.0, 0.0)
+    row[0] = altitude / 10000.0
+    row[1] = wp.min(height / 2000.0, 1.0)
+    row[2] = own.speed / 340.0
+    row[3] = mach
+    row[4] = forward[2]
+    row[5] = right[2]
+    row[6] = down[2]
+    row[7] = own.load_factor / 9.0
+    row[8] = available / 9.0
+    row[9] = own.roll_rate / 4.0
+    row[10] = own.lever
+    row[11] = energy / 10000.0 - 1.0
+    row[12] = own.speed * (thrust - drag_to_weight(airframe, mach, slope, lift, 0.0)) / 250.0
+    row[13] = world.health[n, s]
+    row[14] = world.rounds[n, s] / wp.max(rules.gun_rounds, 1.0)
+    row[15] = 1.0 - float(world.clock[n]) / float(rules.max_decisions)
+    row[16] = wp.where(may_fire, 1.0, 0.0)
+    row[17] = wp.where(may_dive, 1.0, 0.0)
 
-    row[n, s, OWN + 0] = wp.dot(view.los, forward)
-    row[n, s, OWN + 1] = wp.dot(view.los, right)
-    row[n, s, OWN + 2] = wp.dot(view.los, down)
-    row[n, s, OWN + 3] = (wp.log10(view.range) - 3.0) / 1.5
-    row[n, s, OWN + 4] = wp.exp(-view.range / 1000.0)
-    row[n, s, OWN + 5] = view.closure / 600.0
-    row[n, s, OWN + 6] = wp.dot(view.los, view.other_forward)
-    row[n, s, OWN + 7] = wp.dot(forward, view.other_forward)
-    row[n, s, OWN + 8] = wp.exp(-view.ata / (3.0 * rules.gun_half_angle))
-    row[n, s, OWN + 9] = 1.0 - 2.0 * view.ata / wp.pi
-    row[n, s, OWN + 10] = wp.exp(-back.ata / (3.0 * rules.gun_half_angle))
-    row[n, s, OWN + 11] = wp.clamp(wp.dot(view.los_rate, forward) / 0.5, -2.0, 2.0)
-    row[n, s, OWN + 12] = wp.clamp(wp.dot(view.los_rate, right) / 0.5, -2.0, 2.0)
-    row[n, s, OWN + 13] = wp.clamp(wp.dot(view.los_rate, down) / 0.5, -2.0, 2.0)
-    row[n, s, OWN + 14] = wp.dot(view.other_forward, right)
-    row[n, s, OWN + 15] = wp.dot(view.other_forward, down)
-    row[n, s, OWN + 16] = wp.dot(foe_lift, forward)
-    row[n, s, OWN + 17] = wp.dot(foe_lift, right)
-    row[n, s, OWN + 18] = wp.dot(foe_lift, down)
-    row[n, s, OWN + 19] = foe.load_factor / 9.0
-    row[n, s, OWN + 20] = (own.speed - foe.speed) / 200.0
-    row[n, s, OWN + 21] = wp.clamp((altitude + foe.position[2]) / 2000.0, -2.0, 2.0)
-    row[n, s, OWN + 22] = wp.tanh((energy - foe_energy) / 2000.0)
-    row[n, s, OWN + 23] = world.health[n, foe_seat]
-    row[n, s, OWN + 24] = in_gun_zone(view, rules)
-    row[n, s, OWN + 25] = in_gun_zone(back, rules)
+    row[OWN + 0] = wp.dot(view.los, forward)
+    row[OWN + 1] = wp.dot(view.los, right)
+    row[OWN + 2] = wp.dot(view.los, down)
+    row[OWN + 3] = (LOG10_E * wp.log(view.range) - 3.0) / 1.5
+    row[OWN + 4] = wp.exp(-view.range / 1000.0)
+    row[OWN + 5] = view.closure / 600.0
+    row[OWN + 6] = wp.dot(view.los, view.other_forward)
+    row[OWN + 7] = wp.dot(forward, view.other_forward)
+    row[OWN + 8] = wp.exp(-view.ata / (3.0 * rules.gun_half_angle))
+    row[OWN + 9] = 1.0 - 2.0 * view.ata / wp.pi
+    row[OWN + 10] = wp.exp(-back.ata / (3.0 * rules.gun_half_angle))
+    row[OWN + 11] = wp.clamp(wp.dot(view.los_rate, forward) / 0.5, -2.0, 2.0)
+    row[OWN + 12] = wp.clamp(wp.dot(view.los_rate, right) / 0.5, -2.0, 2.0)
+    row[OWN + 13] = wp.clamp(wp.dot(view.los_rate, down) / 0.5, -2.0, 2.0)
+    row[OWN + 14] = wp.dot(view.other_forward, right)
+    row[OWN + 15] = wp.dot(view.other_forward, down)
+    row[OWN + 16] = wp.dot(foe_lift, forward)
+    row[OWN + 17] = wp.dot(foe_lift, right)
+    row[OWN + 18] = wp.dot(foe_lift, down)
+    row[OWN + 19] = foe.load_factor / 9.0
+    row[OWN + 20] = (own.speed - foe.speed) / 200.0
+    row[OWN + 21] = wp.clamp((altitude + foe.position[2]) / 2000.0, -2.0, 2.0)
+    row[OWN + 22] = tanh_of((energy - foe_energy) / 2000.0)
+    row[OWN + 23] = world.health[n, foe_seat]
+    row[OWN + 24] = in_gun_zone(view, rules)
+    row[OWN + 25] = in_gun_zone(back, rules)

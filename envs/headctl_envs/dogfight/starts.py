@@ -3,7 +3,8 @@
 import warp as wp
 
 from headctl_envs.dogfight.config import STARTS
-from headctl_envs.dogfight.world import Rules, World, random_stream
+from headctl_envs.dogfight.flight import Motion
+from headctl_envs.dogfight.world import Rules, World, look, random_stream
 
 wp.set_module_options({"enable_backward": False})
 
@@ -22,12 +23,13 @@ START_LEVER = wp.constant(0.77)
 @wp.func
 def place(world: World, rules: Rules, n: int, s: int, position: wp.vec3, heading: float, speed: float):
     """Puts seat ``s`` in level flight at 1 g with full magazines."""
-    world.position[n, s] = position
-    world.attitude[n, s] = wp.quat(0.0, 0.0, wp.sin(0.5 * heading), wp.cos(0.5 * heading))
-    world.speed[n, s] = speed
-    world.load_factor[n, s] = 1.0
-    world.roll_rate[n, s] = 0.0
-    world.lever[n, s] = START_LEVER
+    motion = Motion()
+    motion.position = position
+    motion.attitude = wp.quat(0.0, 0.0, wp.sin(0.5 * heading), wp.cos(0.5 * heading))
+    motion.speed = speed
+    motion.load_factor = 1.0
+    motion.lever = START_LEVER
+    world.motion[n, s] = motion
     world.health[n, s] = 1.0
     world.rounds[n, s] = rules.gun_rounds
     world.dealt[n, s] = 0.0
@@ -97,3 +99,4 @@ def start_game(world: World, rules: Rules, seed: int, n: int):
     centre = wp.vec3(0.0, 0.0, -altitude)
     place(world, rules, n, attacker, centre - half, heading, speed)
     place(world, rules, n, 1 - attacker, centre + half, heading + turn, other_speed)
+    look(world, rules, n)

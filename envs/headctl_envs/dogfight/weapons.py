@@ -6,8 +6,8 @@ The cone and its damage law are those of the AlphaDogfight trials: 2 degrees ape
 
 import warp as wp
 
-from headctl_envs.dogfight.geometry import Sight, sight
-from headctl_envs.dogfight.world import Rules, World, load_motion
+from headctl_envs.dogfight.geometry import Sight
+from headctl_envs.dogfight.world import Rules, World
 
 wp.set_module_options({"enable_backward": False})
 
@@ -46,7 +46,7 @@ def fire_guns(world: World, rules: Rules, n: int):
     """Resolves one substep of fire in game ``n``: all damage from the same state, then applied."""
     for s in range(rules.seats):
         foe = 1 - s
-        view = sight(load_motion(world, n, s), load_motion(world, n, foe))
+        view = world.view[n, s]
         world.zone_s[n] = world.zone_s[n] + in_gun_zone(view, rules) * rules.substep_s
         harm = float(0.0)
         if world.trigger[n, s] != 0:

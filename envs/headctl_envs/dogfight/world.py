@@ -10,9 +10,23 @@ import warp as wp
 
 from headctl_envs.dogfight.config import STARTS, DogfightConfig
 from headctl_envs.dogfight.flight import Motion
+from headctl_envs.dogfight.geometry import Sight, sight
 
 wp.set_module_options({"enable_backward": False})
 
+
+MOTION_FIELDS: dict[str, slice] = {
+    "position": slice(0, 3),
+    "attitude": slice(3, 7),
+    "speed": slice(7, 8),
+    "load_factor": slice(8, 9),
+    "roll_rate": slice(9, 10),
+    "lever": slice(10, 11),
+}
+"""Where the fields of :class:`Motion` stand in the last dimension of the engine's tensor ``motion`` [N, A, 11]."""
+
+MOTION_SIZE = 11
+SIGHT_SIZE = 16
 
 StartShares: Any = wp.types.vector(length=len(STARTS), dtype=wp.float32)
 """Cumulative probabilities of the start geometries."""
@@ -22,24 +36,20 @@ StartShares: Any = wp.types.vector(length=len(STARTS), dtype=wp.float32)
 class World:
     """Views of the engine's buffers. ``[N, A]`` unless said.
 
-    ``choice``, ``trigger`` and ``trim`` are the actions in force; ``command`` (load factor, roll rate, lever, brake) and
-    ``damage`` are scratch of one substep; ``dealt`` is the damage of the decision; ``clock`` ``[N]`` counts decisions;
-    ``cause`` ``[N]`` says how the episode ended (0: it goes on); ``zone_s`` ``[N]`` is the time in gun zones;
-    ``potential`` ``[N]`` is that of seat 0; ``counts`` is ``[N, S]``.
+    ``view`` is what each seat sees of its enemy, always up to date with ``motion``. ``choice``, ``trigger`` and
+    ``trim`` are the actions in force; ``moved`` and ``damage`` are scratch of one substep; ``dealt`` is the damage of
+    the decision; ``clock`` ``[N]`` counts decisions; ``cause`` ``[N]`` says how the episode ended (0: it goes on);
+    ``zone_s`` ``[N]`` is the time in gun zones; ``potential`` ``[N]`` is that of seat 0; ``counts`` is ``[N, S]``.
     """
 
-    position: wp.array2d[wp.vec3]
-    attitude: wp.array2d[wp.quat]
-    speed: wp.array2d[wp.float32]
-    load_factor: wp.array2d[wp.float32]
-    roll_rate: wp.array2d[wp.float32]
-    lever: wp.array2d[wp.float32]
+    motion: wp.array2d[Motion]
+    moved: wp.array2d[Motion]
+    view: wp.array2d[Sight]
     health: wp.array2d[wp.float32]
     rounds: wp.array2d[wp.float32]
     choice: wp.array2d[wp.int32]
     trigger: wp.array2d[wp.int32]
     trim: wp.array2d[wp.vec3]
-    command: wp.array2d[wp.vec4]
     damage: wp.array2d[wp.float32]
     dealt: wp.array2d[wp.float32]
     clock: wp.array[wp.int32]
@@ -117,27 +127,10 @@ def rules_struct(config: DogfightConfig, *, num_seats: int, max_decisions: int, 
 
 
 @wp.func
-def load_motion(world: World, n: int, s: int) -> Motion:
-    """Reads the flight state of seat ``s`` in game ``n``."""
-    motion = Motion()
-    motion.position = world.position[n, s]
-    motion.attitude = world.attitude[n, s]
-    motion.speed = world.speed[n, s]
-    motion.load_factor = world.load_factor[n, s]
-    motion.roll_rate = world.roll_rate[n, s]
-    motion.lever = world.lever[n, s]
-    return motion
-
-
-@wp.func
-def store_motion(world: World, n: int, s: int, motion: Motion):
-    """Writes the flight state of seat ``s`` in game ``n``."""
-    world.position[n, s] = motion.position
-    world.attitude[n, s] = motion.attitude
-    world.speed[n, s] = motion.speed
-    world.load_factor[n, s] = motion.load_factor
-    world.roll_rate[n, s] = motion.roll_rate
-    world.lever[n, s] = motion.lever
+def look(world: World, rules: Rules, n: int):
+    """Brings ``world.view`` of game ``n`` up to date with ``world.motion``."""
+    for s in range(rules.seats):
+        world.view[n, s] = sight(world.motion[n, s], world.motion[n, 1 - s])
 
 
 @wp.func
