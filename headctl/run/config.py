@@ -1,16 +1,14 @@
 """Every YAML key of a run: type, unit, default, bounds and meaning, in one place.
 
 Loads neither torch nor Warp nor matplotlib, so that ``headctl config --check`` answers at once. The tables of
-``docs/configuration.md`` are made from the models below (:func:`describe_keys`), and a test keeps the two equal.
+``docs/configuration.md`` are made from the models below (:mod:`headctl.run.reference`), and a test keeps the two equal.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from headctl.entropy.spec import HeadSpecError, parse_head
@@ -103,7 +101,7 @@ class PPOSection(_Section):
     value_coef: Real = _key(0.5, "weight of the value loss", ge=0.0)
     learning_rate: Real = _key(3e-4, "step size of Adam", gt=0.0)
     learning_rate_schedule: Literal["constant", "linear"] = _key(
-        "linear", "course of the learning rate: constant, or linear down to 0 at the end of training"
+        "linear", "course of the learning rate: constant, or falling linearly to a tenth at the end of training"
     )
     max_grad_norm: Real = _key(0.5, "gradients are scaled down to this norm", gt=0.0)
     target_kl: Real | None = _key(
@@ -167,52 +165,6 @@ class RunConfig(_Section):
     def rollout_rows(self) -> int:
         """Rows that one rollout gives to the learner: one per decision, and two per game against the latest policy."""
         return int(self.game.num_games * self.ppo.rollout_steps * (1.0 + self.selfplay.latest_share))
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One YAML key as the documentation shows it."""
-
-    name: str
-    unit: str
-    default: str
-    allowed: str
-    meaning: str
-
-
-def describe_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[Key]:
-    """Yields every key of a configuration in the order of the file, sections flattened to dotted names."""
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from describe_keys(kind, f"{prefix}{name}.")
-            continue
-        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        default = dump_yaml({"": field.default}).partition(": ")[2].strip()
-        if isinstance(field.default, int) and field.default >= 10_000:
-            default = f"{field.default:_}"
-        yield Key(prefix + name, str(extra.get("unit", "")), default, _allowed(field), field.description or "")
-
-
-_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-
-
-def _allowed(field: FieldInfo) -> str:
-    """Says in words what a field takes."""
-    kind, choices = field.annotation, get_args(field.annotation)
-    if get_origin(kind) is Literal:
-        return " or ".join(f"`{choice}`" for choice in choices)
-    whole = kind is int or int in choices
-    names = {bool: "true or false", str: "text", dict: "mapping", list: "list of whole numbers"}
-    word = names.get(get_origin(kind) or kind, "whole number" if whole else "number")  # pyright: ignore[reportArgumentType] - any type may be asked for
-    bounds = [
-        f"{sign} {getattr(item, name):_}"
-        for item in field.metadata
-        for name, sign in _BOUNDS.items()
-        if hasattr(item, name)
-    ]
-    optional = " or null" if type(None) in choices else ""
-    return " ".join([word, ", ".join(bounds)]).strip() + optional
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:

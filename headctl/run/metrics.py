@@ -24,7 +24,6 @@ __all__ = [
     "MetricsWriter",
     "Record",
     "find_metric",
-    "markdown_table",
     "names_in",
     "read_metrics",
 ]
@@ -171,7 +170,7 @@ METRICS: tuple[Metric, ...] = (
         "heads/<head>/bonus_to_policy_grad",
         "1",
         "Gradient norm of the head's entropy bonus divided by that of the policy loss, both with respect to the head's "
-        "outputs",
+        "outputs, on the first minibatch of the update",
         "below 1 late in training",
         "Above 1 the bonus, not the reward, moves this head: lower its target or alpha_max",
     ),
@@ -185,7 +184,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "ppo/value_loss",
         "return^2",
-        "Mean squared error of the critic against the returns, times 1/2",
+        "Error of the critic, mean(1/2 (value - return)^2) before value_coef",
         "falls, then moves with the opponents",
         "Growing: lower ppo.learning_rate or check the scale of the rewards",
     ),
@@ -323,18 +322,3 @@ def find_metric(key: str) -> Metric | None:
 def names_in(keys: Iterable[str], group: str) -> list[str]:
     """Returns the heads (or pilots) named in keys such as ``heads/<head>/alpha``, in order of appearance."""
     return list(dict.fromkeys(key.split("/")[1] for key in keys if key.startswith(f"{group}/")))
-
-
-def markdown_table(group: str) -> str:
-    """Returns the table of one group as ``docs/metrics.md`` contains it."""
-    rows = ["| metric | unit | meaning | healthy | if not |", "|---|---|---|---|---|"]
-    rows += [
-        "| " + " | ".join((f"`{m.name}`", *(_cell(text) for text in (m.unit, m.meaning, m.healthy, m.remedy)))) + " |"
-        for m in METRICS
-        if m.group == group
-    ]
-    return "\n".join(rows)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|").replace("<", r"\<")

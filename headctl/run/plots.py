@@ -269,7 +269,10 @@ def _draw_critic(axes: Axes, reader: RunReader) -> None:
 
 def _draw_statistic(axes: Axes, reader: RunReader, key: str) -> None:
     axes.set_title(key.removeprefix("env/").replace("_", " "), loc="left", fontsize=11, color=_INK)
-    _curve(axes, *reader.series(key), colour=_INK, label="")
+    steps, values = reader.series(key)
+    _curve(axes, steps, values, colour=_INK, label="")
+    if values and min(values) == max(values):
+        axes.set_ylim(min(0.0, 2 * values[0]), max(0.0, 2 * values[0]) or 1.0)
     _style(axes, np.array(reader.series("agent_steps")[1]))
 
 
@@ -280,7 +283,8 @@ def _curve(axes: Axes, steps: Sequence[float], values: Sequence[float], *, colou
     window = max(1, len(values) // 40)
     if window > 1:
         axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.3)
-    axes.plot(steps, running_mean(values, window), color=colour, linewidth=1.6, label=label)
+    marker = "o" if len(steps) <= 3 else ""
+    axes.plot(steps, running_mean(values, window), color=colour, linewidth=1.6, label=label, marker=marker)
 
 
 def running_mean(values: Sequence[float], window: int) -> Floats:

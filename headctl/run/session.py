@@ -20,7 +20,7 @@ from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder, is
 from headctl.run.metrics import names_in
 from headctl.run.plots import write_plots
 from headctl.run.records import METRICS_FILE, TENSORBOARD_DIR, MetricsWriter
-from headctl.run.report import RunReader, build_report, write_evaluation
+from headctl.run.report import EVALUATION_DIR, RunReader, build_report, write_evaluation
 from headctl.run.report_view import render_report
 from headctl.run.trainer import Trainer, load_policy
 from headctl.selfplay.catalog import make
@@ -89,6 +89,9 @@ def train(config: RunConfig, run_dir: Path, console: Console, *, resume: bool) -
             view.message(f"interrupted; saved {trainer.save()}")
             view.message(f"continue with: headctl train {run_dir} --resume")
             return stop.exit_code
+        if not (run_dir / EVALUATION_DIR / f"{FINAL_EVALUATION}.json").exists():
+            # The last sitting ended between its last checkpoint and the end of the closing matches.
+            _final_evaluation(trainer, {}, view)
     summarise(run_dir, console)
     return 0
 
