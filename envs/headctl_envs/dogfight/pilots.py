@@ -30,7 +30,7 @@ from headctl_envs.dogfight.maneuvers import (
     pursuit_lift,
 )
 from headctl_envs.dogfight.sensing import WEAPON_GUN
-from headctl_envs.dogfight.weapons import in_gun_zone
+from headctl_envs.dogfight.weapons import gun_damage_rate
 from headctl_envs.dogfight.world import Rules, World, random_stream
 
 wp.set_module_options({"enable_backward": False})
@@ -42,6 +42,8 @@ PURSUIT = wp.constant(PILOTS.index("pursuit"))
 PURPOSE_PILOT = wp.constant(1000)
 RANDOM_PERIOD_S = wp.constant(3.0)
 RANDOM_FIRE_SHARE = wp.constant(0.3)
+FIRE_SHARE = wp.constant(0.25)
+"""The pursuit pilot saves its rounds until a hit does this share of the largest damage."""
 
 
 @wp.func
@@ -134,7 +136,7 @@ def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe
     frame = frame_of(own, view)
     available = load_factor_available(airframe, air_at(-own.position[2]), own.speed)
     weapon = int(0)
-    if in_gun_zone(view, rules) > 0.0 and world.mask_weapon[n, s, WEAPON_GUN]:
+    if gun_damage_rate(view, rules) >= FIRE_SHARE * rules.gun_damage and world.mask_weapon[n, s, WEAPON_GUN]:
         weapon = WEAPON_GUN
     choice = index_of(world, PURE)
     params = wp.vec3(0.0, 0.0, 0.0)
@@ -146,6 +148,8 @@ def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe
             params = wp.vec3(0.0, 1.0, 0.0)
     elif meeting(view, back):
         choice = index_of(world, TURN_RIGHT)
+    elif view.range < view.closure and view.ata < 0.5:
+        choice = index_of(world, PULL_UP)
     elif choice < 0:
         wanted = pursuit_lift(own, foe, frame, view, 0.0, 0.0)
         size = wp.length(wanted)
@@ -160,7 +164,7 @@ def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe
 @wp.func
 def meeting(view: Sight, back: Sight) -> bool:
     """Two aircraft about to meet head-on: both turn right, as the rules of the air have it."""
-    return view.ata < 0.6 and back.ata < 0.6 and view.range < 1.2 * view.closure
+    return view.ata < 0.6 and back.ata < 0.6 and view.range < 1.6 * view.closure
 
 
 @wp.kernel
