@@ -1,7 +1,7 @@
 """One action head each: how its outputs of the network become actions, log-probabilities and entropies.
 
 Shapes: B samples (any leading shape), K choices, D dims, P outputs of the network for the head. Entropies and
-capacities are in nats. Everything is computed in float32 at least, whatever the dtype of the network's outputs.
+capacities are in nats. Everything is computed in float32, whatever the dtype of the network's outputs.
 """
 
 import math
@@ -28,7 +28,7 @@ class HeadEvaluation(NamedTuple):
     capacity: Tensor
     """The entropy that the head could reach in this state."""
     choice: Tensor
-    """1 where the head had more than one possible action, else 0."""
+    """1 where the head had more than one legal action, else 0."""
 
 
 class Head(ABC):
@@ -81,8 +81,9 @@ class Head(ABC):
 class CategoricalHead(Head):
     """A discrete choice among K, of which a mask may leave any number legal.
 
-    Illegal choices get probability exactly 0 and no gradient. A row without any legal choice counts as a row in which
-    everything is legal: a distribution must exist, and such a row carries weight only if the game says so.
+    Illegal choices get probability exactly 0 and no gradient. In a row without any legal choice the draw is uniform;
+    since nothing that the head does there can matter (a seat that waits for its turn), the row has no choice and no
+    gradient.
     """
 
     def __init__(self, name: str, choices: int) -> None:
@@ -111,20 +112,20 @@ class CategoricalHead(Head):
         return (probs / race).argmax(dim=-1)
 
     def mode(self, params: Tensor, mask: Tensor | None) -> Tensor:
-        """Returns the most likely legal choice."""
+        """Returns the most likely legal choice; the first one where nothing is legal."""
         return self._log_probs(params, mask).argmax(dim=-1)
 
     def evaluate(self, params: Tensor, action: Tensor, mask: Tensor | None) -> HeadEvaluation:
-        """Returns ``log p(a)``, ``-sum p log p`` over the legal choices, and ``log n`` with n legal choices."""
+        """Returns ``log p(a)``, ``-sum p log p`` over the legal choices, and ``log n`` with n legal choices.
+
+        Where nothing is legal: ``-log K``, ``log K`` and ``log K``, and no choice.
+        """
         log_probs = self._log_probs(params, mask)
         log_prob = log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
         terms = log_probs.exp() * log_probs
-        if mask is None:
-            legal = torch.full_like(log_prob, self.num_params)
-        else:
-            counted = mask.sum(-1).to(log_prob.dtype)
-            legal = torch.where(counted > 0, counted, self.num_params)
-        return HeadEvaluation(log_prob, -terms.sum(-1), legal.log(), (legal > 1).to(log_prob.dtype))
+        legal = torch.full_like(log_prob, self.num_params) if mask is None else mask.sum(-1).to(log_prob.dtype)
+        capacity = torch.where(legal > 0, legal, self.num_params).log()
+        return HeadEvaluation(log_prob, -terms.sum(-1), capacity, (legal > 1).to(log_prob.dtype))
 
 
 class GaussianHead(Head):
