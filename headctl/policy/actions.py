@@ -6,7 +6,7 @@ Shapes: B samples (any leading shape), H heads, P outputs of the network for all
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -50,13 +50,26 @@ def describe_space(space: spaces.Space) -> dict[str, dict[str, Any]]:
                     f"action space {name!r}: a Discrete that starts at 0 is needed, got start {part.start}"
                 )
             described[name] = {"kind": "categorical", "choices": int(part.n)}
-        elif isinstance(part, spaces.Box) and len(part.shape) == 1 and np.isfinite([part.low, part.high]).all():
+        elif _is_continuous(part):
             described[name] = {"kind": "gaussian", "dims": int(part.shape[0])}
         else:
             raise ValueError(
-                f"action space {name!r}: a head is a Discrete, or a Box of one axis with finite bounds; got {part}"
+                f"action space {name!r}: a head is a Discrete, or a floating-point Box of one axis with finite bounds; "
+                f"got {part}"
             )
+    if not described:
+        raise ValueError("action space: a Dict without entries has no heads")
     return described
+
+
+def _is_continuous(space: spaces.Space) -> TypeGuard[spaces.Box]:
+    return (
+        isinstance(space, spaces.Box)
+        and np.issubdtype(space.dtype, np.floating)
+        and len(space.shape) == 1
+        and space.shape[0] > 0
+        and bool(np.isfinite([space.low, space.high]).all())
+    )
 
 
 def resolve_heads(known: Mapping[str, Mapping[str, Any]], heads: Mapping[str, Any]) -> dict[str, HeadSpec]:
@@ -93,6 +106,9 @@ class ActionHeads:
         Args:
             specs: A complete description per head.
             space: The game's action space, for the scaling of continuous actions; ``None``: all Boxes are [-1, 1].
+
+        Raises:
+            ValueError: A categorical head of unknown size.
         """
         self.heads: tuple[Head, ...] = tuple(make_head(spec) for spec in specs.values())
         self.names: tuple[str, ...] = tuple(head.name for head in self.heads)
@@ -148,8 +164,11 @@ class ActionHeads:
             if isinstance(head, GaussianHead):
                 action = action.clamp(-1.0, 1.0)
                 if head.name in self._scales:
-                    centre, half = self._scales[head.name]
-                    action = torch.addcmul(centre.to(action.device), half.to(action.device), action)
+                    low, high = (bound.to(action.device) for bound in self._scales[head.name])
+                    # Halves of each bound: the width of the largest Boxes is not a float. Rounding must not leave the
+                    # Box, games check that.
+                    centre, half = low / 2.0 + high / 2.0, high / 2.0 - low / 2.0
+                    action = torch.addcmul(centre, half, action).clamp(low, high)
             scaled[head.name] = action
         return scaled
 
@@ -162,11 +181,10 @@ class ActionHeads:
 
 
 def _box_scales(space: spaces.Space) -> dict[str, tuple[Tensor, Tensor]]:
-    """Returns centre and half width of every Box that is not [-1, 1]."""
+    """Returns the bounds of every Box that is not [-1, 1]."""
     parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {SINGLE_HEAD: space}
     scales: dict[str, tuple[Tensor, Tensor]] = {}
     for name, part in parts.items():
         if isinstance(part, spaces.Box) and not ((part.low == -1).all() and (part.high == 1).all()):
-            low, high = torch.as_tensor(part.low).float(), torch.as_tensor(part.high).float()
-            scales[name] = ((low + high) / 2.0, (high - low) / 2.0)
+            scales[name] = (torch.as_tensor(part.low).float(), torch.as_tensor(part.high).float())
     return scales
