@@ -16,6 +16,7 @@ from headctl.policy.actions import ActionHeads, Actions, Evaluation
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 _CLIP = 10.0
 _VARIANCE_FLOOR = 1e-8
+_CONSTANT = 1e-6  # standard deviation relative to the mean below which float32 cannot tell a feature from a constant
 
 
 class PolicyStep(NamedTuple):
@@ -46,15 +47,21 @@ class ObservationNormalizer(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
 
     def forward(self, observation: Tensor) -> Tensor:
-        """Returns the observation ``[B, F]`` with mean 0 and variance 1, clipped to [-10, 10]."""
-        scale = torch.rsqrt(self.variance + _VARIANCE_FLOOR)
+        """Returns the observation ``[B, F]`` with mean 0 and variance 1, clipped to [-10, 10].
+
+        A feature that has been constant so far is centred and not scaled: what it varies by is not known yet.
+        """
+        constant = self.variance <= (_CONSTANT * self.mean).square()
+        scale = torch.rsqrt(self.variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
         return ((observation - self.mean) * scale).clamp(-_CLIP, _CLIP)
 
     @torch.no_grad()
     def update(self, observation: Tensor) -> None:
-        """Merges a batch ``[..., F]`` into the statistics."""
+        """Merges a batch ``[..., F]`` into the statistics; an empty one changes nothing."""
         batch = observation.reshape(-1, observation.shape[-1])
         size = batch.shape[0]
+        if size == 0:
+            return
         variance, mean = torch.var_mean(batch, dim=0, correction=0)
         share = (size / (self.count + size)).to(mean.dtype)
         difference = mean - self.mean
