@@ -3,6 +3,7 @@
 Shapes: T steps, R rows, B samples, H heads, P outputs of the network for all heads.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -61,6 +62,10 @@ class Losses(NamedTuple):
     weight: Tensor
 
 
+_TOLD = ("policy_loss", "value_loss", "entropy_bonus", "approx_kl", "clip_fraction", "grad_norm")
+"""What every minibatch tells, in this order."""
+
+
 class PPOLearner:
     """Improves a policy from rollouts, and moves the controller after every minibatch."""
 
@@ -102,7 +107,8 @@ class PPOLearner:
         policy, options = self.policy, self.options
         params, value = policy(batch.observation)
         evaluation = policy.action_heads.evaluate(params, batch.actions, batch.masks)
-        log_ratio = (evaluation.log_prob - batch.log_prob).sum(-1)
+        # Rows of the dead count nothing; an overflow in one of them must not become 0 * inf.
+        log_ratio = torch.where(batch.alive > 0, (evaluation.log_prob - batch.log_prob).sum(-1), 0.0)
         ratio = log_ratio.exp()
         clipped = ratio.clamp(1.0 - options.clip_coef, 1.0 + options.clip_coef)
         surrogate = torch.minimum(batch.advantage * ratio, batch.advantage * clipped)
@@ -133,6 +139,9 @@ class PPOLearner:
 
         Returns:
             Metrics ``ppo/...`` and ``heads/<head>/...``, means over the minibatches.
+
+        Raises:
+            FloatingPointError: A loss or a gradient was not finite; the policy is spoilt, the last checkpoint is not.
         """
         options = self.options
         learning_rate = self._set_learning_rate(progress)
@@ -154,12 +163,12 @@ class PPOLearner:
                 gradient_shares = gradient_shares or self._gradient_shares(losses)
                 told.append(self._descend(losses, progress))
             if options.target_kl is not None:
-                divergence = torch.stack(told[-len(batches) :])[:, 3].mean()
+                divergence = torch.stack(told[-len(batches) :])[:, _TOLD.index("approx_kl")].mean()
                 if float(divergence) > options.target_kl:
                     break
         means = torch.stack(told).mean(0).tolist()
-        names = ("policy_loss", "value_loss", "entropy_bonus", "approx_kl", "clip_fraction", "grad_norm")
-        metrics = {f"ppo/{name}": mean for name, mean in zip(names, means, strict=True)}
+        metrics = {f"ppo/{name}": mean for name, mean in zip(_TOLD, means, strict=True)}
+        _refuse_non_finite(metrics, rollout)
         metrics["ppo/explained_variance"] = float(explained_variance(rollout.value, advantage, rollout.alive))
         metrics["ppo/learning_rate"] = learning_rate
         metrics["ppo/updates"] = float(len(told))
@@ -217,6 +226,20 @@ class PPOLearner:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.controller.load_state_dict(state["controller"])
+
+
+def _refuse_non_finite(metrics: Mapping[str, float], rollout: Rollout) -> None:
+    """Ends a training whose numbers have broken, and says where it began."""
+    broken = [name for name, mean in metrics.items() if not math.isfinite(mean)]
+    if not broken:
+        return
+    inputs = ("observation", "reward", "bootstrap", "value", "log_prob")
+    origin = [name for name in inputs if not bool(torch.isfinite(getattr(rollout, name)).all())]
+    cause = f"the rollout's {' and '.join(origin)} were not finite either" if origin else "the rollout was finite"
+    raise FloatingPointError(
+        f"{', '.join(broken)} became NaN or infinite in the update; {cause}. The policy is spoilt: continue from the "
+        "last checkpoint, with a lower ppo.learning_rate if the game's observations and rewards are in order"
+    )
 
 
 def explained_variance(value: Tensor, advantage: Tensor, alive: Tensor) -> Tensor:
