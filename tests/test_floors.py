@@ -75,6 +75,6 @@ def test_environments_import_nothing_of_headctl(path):
 
 
 def test_a_wrong_import_would_be_seen():
-    source = "from headctl.run.trainer import Trainer\nimport importlib\nimportlib.import_module('headctl.ppo.learner')\n"
+    source = "from headctl.run.trainer import Trainer\nimportlib.import_module('headctl.ppo.learner')\n"
     found = imports(source)
     assert {floor(name) for name in found if floor(name) is not None} == {2, 4}
