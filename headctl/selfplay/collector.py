@@ -41,16 +41,19 @@ class Seating:
             seat_sides: Side, 0 or 1, of every seat.
             latest_share: Share of games in which the learner plays itself, in [0, 1]; rounded so that the rest can be
                 divided among the opponents equally.
-            slots: Largest number of opponents in play at once.
+            slots: Largest number of opponents in play at once; never more than there are games against them.
 
         Raises:
-            ValueError: A share outside [0, 1], no slot, or sides of different sizes.
+            ValueError: A share outside [0, 1], no slot, no game, or sides that are not 0 and 1 with equally many seats.
         """
         sides = torch.tensor(seat_sides)
+        if num_games < 1:
+            raise ValueError(f"num_games must be at least 1, got {num_games}")
         if not 0.0 <= latest_share <= 1.0 or slots < 1:
             raise ValueError(f"latest_share must be in [0, 1] and slots at least 1, got {latest_share:g} and {slots}")
-        if int((sides == 0).sum()) != int((sides == 1).sum()):
-            raise ValueError(f"both sides need the same number of seats, got {seat_sides}")
+        per_side = len(seat_sides) // 2
+        if not seat_sides or sorted(seat_sides) != [0] * per_side + [1] * per_side:
+            raise ValueError(f"sides 0 and 1 need the same number of seats, got the sides {tuple(seat_sides)}")
         against_pool = num_games - round(num_games * latest_share)
         self.slots = min(slots, against_pool)
         if self.slots:
@@ -62,10 +65,11 @@ class Seating:
         rows = torch.arange(num_games * len(seat_sides)).view(num_games, -1)
         self.learner = rows[own]
         # Neighbouring games go to different opponents by twos, so that each opponent meets the learner on both sides.
-        theirs = rows[~own].view(against_pool, -1)
+        theirs = rows[~own].view(against_pool, per_side)
         slot_of_game = (torch.arange(against_pool) // 2) % max(self.slots, 1)
         order = torch.argsort(slot_of_game, stable=True)
-        self.opponents = theirs[order].reshape(self.slots, -1) if self.slots else theirs.reshape(0, 0)
+        per_slot = per_side * against_pool // max(self.slots, 1)
+        self.opponents = theirs[order].reshape(self.slots, per_slot)
 
 
 class SelfPlayCollector:
@@ -221,11 +225,12 @@ class SelfPlayCollector:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over a state of the same game and seating."""
-        self._game.load_state_dict(state["game"])
+        seen = self._game.load_state_dict(state["game"])
         device = self._game.device
-        self._seen = Observations(
-            state["observation"].to(device), {name: mask.to(device) for name, mask in state["masks"].items()}
-        )
+        if seen is None:
+            masks = {name: mask.to(device) for name, mask in state["masks"].items()}
+            seen = Observations(state["observation"].to(device), masks)
+        self._seen = seen
         self._counts = state["counts"].to(device)
         self._iterations_left = int(state["iterations_left"])
         if self._stack is not None:

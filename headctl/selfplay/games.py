@@ -91,8 +91,12 @@ class VectorGame(Protocol):
         """Returns the state as plain data."""
         ...
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over a state of a game of the same options and size."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> Observations | None:
+        """Takes over a state of a game of the same options and size.
+
+        Returns:
+            What the seats see now; ``None`` where it is what they saw when the state was taken.
+        """
         ...
 
 

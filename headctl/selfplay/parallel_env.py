@@ -3,6 +3,9 @@
 The environments are stepped one after another in Python: convenient for a game of one's own, and slow beside a batched
 engine. Shapes: N games, A seats, F features.
 
+An episode follows from its seed and the decisions in it, as PettingZoo's seed tests demand: that is what a checkpoint
+keeps of it.
+
 Conventions: all agents share one observation space and one action space (a Dict of Discrete and Box, or one of them).
 An observation is a Box, a Discrete, or a Dict whose entries ``mask_<head>`` (or ``action_mask`` where there is one
 head) are masks. With two agents each is a side of its own; with more, the part of the name before the last underscore
@@ -10,6 +13,7 @@ is the side. The outcome of an episode is ``infos[agent]["outcome"]`` (1: the fi
 where the game gives it; a game that does not is won by the side with the higher return.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -74,7 +78,8 @@ class ParallelEnvGame:
             device: Where the tensors live.
 
         Raises:
-            ValueError: Spaces that differ between agents or that no head can fill, or agents that are not two sides.
+            ValueError: Spaces that differ between agents or that no head can fill, masks of the wrong size, or agents
+                that are not two sides.
         """
         self._envs = [factory(**options) for _ in range(num_games)]
         env = self._envs[0]
@@ -112,6 +117,7 @@ class ParallelEnvGame:
         self._returns = np.zeros(shape, np.float64)
         self._episodes = np.zeros(self.num_games, np.int64)
         self._lengths = np.zeros(self.num_games, np.int64)
+        self._history: dict[str, np.ndarray] = {}
         self._ended: list[int] = []
 
     # Playing --------------------------------------------------------------------------------------------------------
@@ -128,27 +134,12 @@ class ParallelEnvGame:
 
     def step(self, actions: Mapping[str, Tensor]) -> GameStep:
         """Plays one decision of every seat; decisions of seats that are out are ignored."""
-        plain = {name: action.cpu().numpy() for name, action in actions.items()}
-        self._outcome[:] = RUNNING
-        for game, env in enumerate(self._envs):
-            self._alive[game] = [agent in env.agents for agent in self.agents]
-            chosen = {
-                agent: self._action(plain, game, seat)
-                for seat, agent in enumerate(self.agents)
-                if self._alive[game, seat]
-            }
-            observations, rewards, terminations, truncations, infos = env.step(chosen)
-            for seat, agent in enumerate(self.agents):
-                self._reward[game, seat] = rewards.get(agent, 0.0)
-                self._terminated[game, seat] = terminations.get(agent, False)
-                self._truncated[game, seat] = truncations.get(agent, False) and not terminations.get(agent, False)
-                if agent in observations:
-                    self._see(game, seat, observations[agent])
-            self._returns[game] += self._reward[game]
-            self._lengths[game] += 1
-            self._final[game] = self._observation[game]
-            if not env.agents:
-                self._outcome[game] = self._result(game, infos)
+        plain = {name: actions[name].cpu().numpy() for name in self.action_space.spaces}
+        self._remember(plain)
+        for game in range(self.num_games):
+            infos = self._advance(game, {name: action[game] for name, action in plain.items()})
+            self._outcome[game] = RUNNING if infos is None else self._result(game, infos)
+            if infos is not None:
                 self._ended.append(int(self._lengths[game]))
                 self._begin(game)
         return GameStep(
@@ -160,6 +151,41 @@ class ParallelEnvGame:
             self._tensor(self._alive),
             self._tensor(self._outcome),
         )
+
+    def _advance(self, game: int, actions: Mapping[str, np.ndarray]) -> Mapping[str, Any] | None:
+        """Plays one decision ``[A, ...]`` of one game; returns the infos if that ended the episode."""
+        env = self._envs[game]
+        alive = [agent in env.agents for agent in self.agents]
+        chosen = {agent: self._action(actions, seat) for seat, agent in enumerate(self.agents) if alive[seat]}
+        observations, rewards, terminations, truncations, infos = env.step(chosen)
+        over = True
+        for seat, agent in enumerate(self.agents):
+            stays = agent in env.agents
+            ended, cut = bool(terminations.get(agent, False)), bool(truncations.get(agent, False))
+            self._reward[game, seat] = rewards.get(agent, 0.0)
+            # An agent that leaves without a word has terminated: nothing that comes later is hers.
+            self._terminated[game, seat] = ended or (alive[seat] and not stays and not cut)
+            self._truncated[game, seat] = cut and not ended
+            over = over and (not stays or ended or cut)
+            if agent in observations:
+                self._see(game, seat, observations[agent])
+        self._alive[game] = alive
+        self._returns[game] += self._reward[game]
+        self._lengths[game] += 1
+        self._final[game] = self._observation[game]
+        return infos if over else None
+
+    def _remember(self, plain: Mapping[str, np.ndarray]) -> None:
+        """Keeps the decisions of the running episodes: with their seeds, all that their states follow from."""
+        longest = int(self._lengths.max())
+        for name, action in plain.items():
+            kept = self._history.get(name)
+            if kept is None or longest >= len(kept):
+                grown = np.zeros((max(64, 2 * longest), *action.shape), action.dtype)
+                if kept is not None:
+                    grown[: len(kept)] = kept
+                self._history[name] = kept = grown
+            kept[self._lengths, np.arange(self.num_games)] = action
 
     def _begin(self, game: int) -> None:
         # Every episode has a seed of its own, so that a resumed run meets the episodes it would have met.
@@ -179,11 +205,15 @@ class ParallelEnvGame:
         flat: Any = spaces.flatten(self._seen_space, observation)
         self._observation[game, seat] = flat
 
-    def _action(self, plain: Mapping[str, np.ndarray], game: int, seat: int) -> Any:
+    def _action(self, actions: Mapping[str, np.ndarray], seat: int) -> Any:
         parts: dict[str, Any] = {}
         for name, space in self.action_space.spaces.items():
-            action = plain[name][game, seat]
-            parts[name] = int(action) if isinstance(space, spaces.Discrete) else action.astype(space.dtype)
+            action = actions[name][seat]
+            if isinstance(space, spaces.Box):
+                # The nearest float32 may lie outside of a float64 bound.
+                parts[name] = action.astype(space.dtype).clip(space.low, space.high)
+            else:
+                parts[name] = int(action)
         return parts[SINGLE_HEAD] if self._bare else parts
 
     def _result(self, game: int, infos: Mapping[str, Any]) -> int:
@@ -232,6 +262,7 @@ class ParallelEnvGame:
 
     def set_progress(self, progress: float) -> None:
         """Passes the share of training on to environments that have a method of that name."""
+        self._progress = progress
         for env in self._envs:
             receive = getattr(env.unwrapped, "set_progress", None)
             if receive is not None:
@@ -243,19 +274,62 @@ class ParallelEnvGame:
         return {"episode_length": float(np.mean(ended)) if ended else float("nan")}
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what can be known of foreign environments: seed and episode counts. Running episodes are not kept."""
+        """Returns seeds, and the decisions of the running episodes: what the states of the environments follow from."""
+        longest = int(self._lengths.max())
         return {
             "seed": self._seed,
+            "progress": self._progress,
             "episodes": self._episodes.tolist(),
+            "lengths": self._lengths.tolist(),
+            "returns": self._returns.tolist(),
+            "history": {name: torch.from_numpy(kept[:longest].copy()) for name, kept in self._history.items()},
+            "observation": torch.from_numpy(self._observation.copy()),
             "random": self._random.bit_generator.state,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over seed and episode counts; every game begins with the episode that would have come next."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> Observations:
+        """Takes over a state by playing the running episodes again, from their seeds with the same decisions.
+
+        Exact for environments whose course follows from seed and actions. Of others it warns, and goes on from where
+        the replay led.
+
+        Returns:
+            What the seats see now.
+
+        Raises:
+            ValueError: A state of another number of games.
+        """
+        if len(state["episodes"]) != self.num_games:
+            raise ValueError(f"num_games: the state is of {len(state['episodes'])} games, here are {self.num_games}")
         self._seed = int(state["seed"])
-        self._episodes[:] = state["episodes"]
         self._random.bit_generator.state = state["random"]
-        self.reset()
+        self.set_progress(float(state["progress"]))
+        history = {name: kept.numpy() for name, kept in state["history"].items()}
+        self._history = {name: kept.copy() for name, kept in history.items()}
+        self._episodes[:] = np.asarray(state["episodes"]) - 1
+        repeated = sum(self._replay(game, history, steps) for game, steps in enumerate(state["lengths"]))
+        same = np.array_equal(self._observation, state["observation"].numpy(), equal_nan=True)
+        if repeated < self.num_games or not same:
+            warnings.warn(
+                "the environment did not repeat its episodes from the same seeds and actions: training continues, but "
+                "not exactly as it would have; make the environment draw from the seed that reset() is given",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            # Rewards may have depended on the progress that training had made when they were given.
+            self._returns[:] = state["returns"]
+        self._ended = []
+        return self._observations()
+
+    def _replay(self, game: int, history: Mapping[str, np.ndarray], steps: int) -> bool:
+        """Plays an episode again; tells whether it went on as long as before."""
+        self._begin(game)
+        for step in range(steps):
+            if self._advance(game, {name: kept[step, game] for name, kept in history.items()}) is not None:
+                self._begin(game)
+                return False
+        return True
 
 
 def _shared(kind: str, per_agent: Mapping[str, spaces.Space]) -> spaces.Space:
@@ -276,6 +350,12 @@ def _mask_keys(space: spaces.Space, choices: Mapping[str, int]) -> dict[str, str
     keys = {name: f"mask_{name}" for name in choices if f"mask_{name}" in space.spaces}
     if not keys and len(choices) == 1 and "action_mask" in space.spaces:
         keys = {next(iter(choices)): "action_mask"}
+    for name, key in keys.items():
+        if space.spaces[key].shape != (choices[name],):
+            raise ValueError(
+                f"observation_space[{key!r}]: the mask of head {name!r} needs the shape ({choices[name]},), one entry "
+                f"per choice; got {space.spaces[key]}"
+            )
     return keys
 
 
