@@ -5,7 +5,6 @@ A checkpoint is one ``torch.save`` file of tensors, numbers, strings, lists and 
 """
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,12 +58,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: A file that is missing, damaged or of another format.
     """
-    content = _read(path)
-    if content.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: format {content.get('format')!r}; this version of headctl reads format {FORMAT}"
-        )
-    return content["state"]
+    return _read(path)["state"]
 
 
 def save_snapshot(run_dir: Path, snapshot: Snapshot) -> None:
@@ -83,23 +77,24 @@ def load_snapshot(run_dir: Path, agent_steps: int) -> Snapshot:
     """
     path = run_dir / LEAGUE / f"{agent_steps:012d}{_SUFFIX}"
     content = _read(path)
-    if content.get("format") != FORMAT or content.get("agent_steps") != agent_steps:
-        raise CheckpointError(f"{path}: not a snapshot of {agent_steps} agent-steps in format {FORMAT}")
+    if content.get("agent_steps") != agent_steps:
+        raise CheckpointError(f"{path}: was taken at {content.get('agent_steps')!r} agent-steps, not at {agent_steps}")
     return Snapshot(agent_steps, content["state"])
 
 
 def write_atomically(path: Path, content: Mapping[str, Any]) -> None:
     """Saves plain data so that the file is either the old one or the new one, whole, whatever happens in between."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=_SUFFIX)
+    # An ordinary open, not mkstemp: that makes files which only their owner may read.
+    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             torch.save(dict(content), file)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -110,6 +105,10 @@ def _read(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail in any way inside the unpickler
         raise CheckpointError(f"{path}: cannot be read as a checkpoint: {type(error).__name__}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: not a checkpoint")
+    if not isinstance(content, dict) or "format" not in content:
+        raise CheckpointError(f"{path}: not a checkpoint of headctl")
+    if content["format"] != FORMAT:
+        raise CheckpointError(f"{path}: format {content['format']!r}; this version of headctl reads format {FORMAT}")
+    if not isinstance(content.get("state"), dict):
+        raise CheckpointError(f"{path}: not a checkpoint of headctl, it holds no state")
     return content

@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Trainer:
             resume: Continue from the newest checkpoint.
 
         Raises:
-            CheckpointError: Nothing to resume from, or a damaged checkpoint.
+            CheckpointError: Nothing to resume from, or a checkpoint that is damaged or of another configuration.
         """
         torch.set_num_threads(config.run.threads)
         self.config, self.run_dir = config, run_dir
@@ -132,7 +133,7 @@ class Trainer:
         rollout, last_value, against_pool = self.collector.collect()
         played = time.perf_counter()
         learned = self.learner.update(rollout, last_value, self.progress)
-        self.policy.normalizer.update(rollout.observation)
+        self.policy.normalizer.update(rollout.observation[rollout.alive > 0])
         updated = time.perf_counter()
         self.iteration += 1
         taken = self.agent_steps - before
@@ -217,7 +218,8 @@ class Trainer:
         checkpoints = list_checkpoints(self.run_dir)
         if not checkpoints:
             raise CheckpointError(f"{self.run_dir}: no checkpoint to resume from; start anew with --force or --name")
-        self.load_state_dict(load_checkpoint(checkpoints[-1]))
+        with _fitting(checkpoints[-1]):
+            self.load_state_dict(load_checkpoint(checkpoints[-1]))
 
 
 def build_agent(
@@ -239,15 +241,28 @@ def load_policy(config: RunConfig, run_dir: Path) -> Policy:
     """Returns the policy of a run's newest checkpoint.
 
     Raises:
-        CheckpointError: No checkpoint, or a damaged one.
+        CheckpointError: No checkpoint, or one that is damaged or of another configuration.
     """
     checkpoints = list_checkpoints(run_dir)
     if not checkpoints:
         raise CheckpointError(f"{run_dir}: no checkpoint yet")
     game = make(config.game.name, config.game.options, num_games=1, seed=0, device="cpu")
     policy, _ = build_agent(config, game, torch.Generator())
-    policy.load_state_dict(load_checkpoint(checkpoints[-1])["learner"]["policy"])
+    with _fitting(checkpoints[-1]):
+        policy.load_state_dict(load_checkpoint(checkpoints[-1])["learner"]["policy"])
     return policy
+
+
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """Turns whatever a state of another configuration breaks into one message."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        what = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: does not fit this configuration: {type(error).__name__}: {what}") from error
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
