@@ -4,6 +4,7 @@ Loads neither torch nor Warp nor matplotlib, so that ``headctl config --check`` 
 ``docs/configuration.md`` are made from the models below (:mod:`headctl.run.reference`), and a test keeps the two equal.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -299,11 +300,17 @@ def _check_heads(game: GameSection, written: object) -> tuple[dict[str, Any], li
     return heads, problems
 
 
+_KEY_FIRST = re.compile(r"[\w.]+: ")
+
+
 def _describe(game: GameSection) -> GameInfo:
     try:
         return describe(game.name, game.options)
     except GameError as error:
-        raise ConfigError(f"game.{error}") from error
+        message = str(error)
+        if message.startswith("options.") and not _KEY_FIRST.match(message):
+            message = message.replace("options.", "options: ", 1)  # the game names the option further on
+        raise ConfigError(f"game.{message}") from error
     except Exception as error:  # a user's own environment may fail in any way while it is made
         raise ConfigError(f"game.name: {game.name!r} cannot be made: {type(error).__name__}: {error}") from error
 
