@@ -171,7 +171,7 @@ class DogfightConfig:
             raise OptionError(f"gun_range_min_m and gun_range_max_m must differ, both are {self.gun_range_max_m}")
         if self.start_altitude_min_m < self.floor_m + 500.0:
             raise OptionError(
-                f"start_altitude_min_m = {self.start_altitude_min_m} must be at least 500 m above floor_m = {self.floor_m}"
+                f"start_altitude_min_m = {self.start_altitude_min_m} must be 500 m above floor_m = {self.floor_m}"
             )
 
     @classmethod
@@ -179,7 +179,8 @@ class DogfightConfig:
         """Builds the configuration from plain options, for example a section of a YAML file.
 
         Args:
-            options: Option name to value. Numbers may be strings such as ``"3e-4"``, integral floats stand for integers.
+            options: Option name to value. Numbers may be strings such as ``"3e-4"``; integral floats are
+                accepted for whole numbers.
 
         Returns:
             The validated configuration; options that are not named keep their defaults.
@@ -234,9 +235,7 @@ def _checked_number(item: Field[Any], value: Any) -> float | int:
     low, high = item.metadata["low"], item.metadata["high"]
     allowed = f"allowed: {kind} from {low:g} to {high:g} ({item.metadata['unit']})"
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         raise OptionError(f"{item.name} = {value!r} is not {kind}; {allowed}") from None
     if not math.isfinite(number) or (whole and number != int(number)):

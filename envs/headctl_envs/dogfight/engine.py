@@ -13,6 +13,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from headctl_envs.dogfight import kernels, pilots
 from headctl_envs.dogfight.airframes import AIRFRAMES
 from headctl_envs.dogfight.config import AGENTS, PARAMS, PILOTS, WEAPONS, DogfightConfig
 from headctl_envs.dogfight.flight import Airframe, Motion, airframe_struct
@@ -116,8 +117,8 @@ class DogfightEngine:
             wp.init()
             self._allocate()
             self._bind(max_decisions or self.config.max_decisions, game_offset)
-            wp.load_module(advance.module, device=self._warp_device)
-            wp.load_module(pilot.module, device=self._warp_device)
+            wp.load_module(kernels.__name__, device=self._warp_device)
+            wp.load_module(pilots.__name__, device=self._warp_device)
 
     def _allocate(self) -> None:
         """Allocates every buffer once."""
@@ -247,8 +248,8 @@ class DogfightEngine:
         """Flies one decision of every aircraft.
 
         Args:
-            actions: ``maneuver`` and ``weapon`` as integers [N, A], ``params`` as floats [N, A, 3]. Masked or impossible
-                choices count as the maneuver 0 and the weapon ``hold``, residuals are clipped to [-1, 1], NaN counts as 0.
+            actions: ``maneuver`` and ``weapon`` as integers [N, A], ``params`` as floats [N, A, 3]. Masked or
+                impossible choices count as maneuver 0 and weapon ``hold``; residuals are clipped to [-1, 1]; NaN is 0.
 
         Returns:
             The engine's buffers, valid until the next call.

@@ -11,6 +11,11 @@ import math
 import warp as wp
 
 from headctl_envs.dogfight.airframes import GRAVITY, AirframeParams
+from headctl_envs.dogfight.warp_struct import struct
+
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 
 wp.set_module_options({"enable_backward": False})
 
@@ -21,7 +26,7 @@ SPEED_MIN = wp.constant(25.0)
 """Lowest speed in m/s that the model admits: below it g/V would turn a falling aircraft without bound."""
 
 
-@wp.struct
+@struct
 class Airframe:
     """An :class:`AirframeParams` as the kernels read it: same units, divisors as reciprocals.
 
@@ -52,7 +57,7 @@ class Airframe:
     per_lever_wet: wp.float32
 
 
-@wp.struct
+@struct
 class Motion:
     """State of one aircraft, or its time derivative: position m (NED), attitude, speed m/s, g, rad/s, lever 0..1."""
 
@@ -64,7 +69,7 @@ class Motion:
     lever: wp.float32
 
 
-@wp.struct
+@struct
 class Command:
     """What the guidance asks of the aircraft during one substep: g, rad/s, lever 0..1, speed brake 0..1."""
 
@@ -74,7 +79,7 @@ class Command:
     brake: wp.float32
 
 
-@wp.struct
+@struct
 class Air:
     """The air around an altitude: values there and what is needed to extrapolate them over one substep.
 
@@ -301,7 +306,7 @@ def advanced(state: Motion, rate: Motion, dt: float) -> Motion:
 
 @wp.func
 def integrate(state: Motion, command: Command, airframe: Airframe, air: Air, dt: float) -> Motion:
-    """One classical Runge-Kutta step of fourth order over ``dt`` s; ``air`` is that of ``state``, the command constant."""
+    """One classical fourth-order Runge-Kutta step of ``dt`` s with a constant command; ``air`` is that of ``state``."""
     k1 = derivative(state, command, airframe, air)
     k2 = derivative(advanced(state, k1, 0.5 * dt), command, airframe, air)
     k3 = derivative(advanced(state, k2, 0.5 * dt), command, airframe, air)

@@ -8,6 +8,11 @@ AA = pi: he points at me. ATA = 0: my nose is on him.
 import warp as wp
 
 from headctl_envs.dogfight.flight import Motion, forward_of
+from headctl_envs.dogfight.warp_struct import struct
+
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 
 wp.set_module_options({"enable_backward": False})
 
@@ -15,7 +20,7 @@ RANGE_MIN = wp.constant(1.0)
 """Distance in m that divisors never fall below."""
 
 
-@wp.struct
+@struct
 class Sight:
     """What one aircraft sees of another, in NED; angles in rad, SI units.
 

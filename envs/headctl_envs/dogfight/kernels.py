@@ -7,9 +7,14 @@ from headctl_envs.dogfight.maneuvers import guide
 from headctl_envs.dogfight.scoring import COLLISION, CRASH, KILL, TIME, check_ending, outcome_of, potential_of
 from headctl_envs.dogfight.sensing import WEAPON_GUN, observe
 from headctl_envs.dogfight.starts import start_game
+from headctl_envs.dogfight.warp_struct import struct
 from headctl_envs.dogfight.weapons import fire_guns
 from headctl_envs.dogfight.world import Rules, World, look
 
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+# ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
 wp.set_module_options({"enable_backward": False})
 
 COUNTS = (
@@ -46,7 +51,7 @@ ENDED = wp.constant(1)
 ALL = wp.constant(2)
 
 
-@wp.struct
+@struct
 class Actions:
     """Views of the action buffers: ``maneuver`` and ``weapon`` ``[N, A]``, ``params`` ``[N, A, 3]``."""
 
@@ -55,7 +60,7 @@ class Actions:
     params: wp.array2d[wp.vec3]
 
 
-@wp.struct
+@struct
 class Results:
     """Views of what a step returns; see ``GameStep``. ``terms`` ``[N, 3]``: outcome, damage, shaping of seat 0."""
 
@@ -73,18 +78,18 @@ class Results:
 @wp.func
 def residual(value: float) -> float:
     """A residual in [-1, 1]; anything that is not a number counts as nominal."""
-    safe = float(0.0)
+    safe = wp.float32(0.0)
     if not wp.isnan(value):
         safe = wp.clamp(value, -1.0, 1.0)
     return safe
 
 
 @wp.func
-def accept(world: World, actions: Actions, n: int, s: int):
+def accept(world: World, actions: Actions, n: int, s: int) -> None:
     """Takes over the actions of one seat; what is masked or impossible becomes the nominal choice and is counted."""
     choice = actions.maneuver[n, s]
-    index = int(0)
-    illegal = float(0.0)
+    index = wp.int32(0)
+    illegal = wp.float32(0.0)
     if choice >= wp.int64(0) and choice < wp.int64(world.kinds.shape[0]):
         index = int(choice)
         if not world.mask_maneuver[n, s, index]:
@@ -93,7 +98,7 @@ def accept(world: World, actions: Actions, n: int, s: int):
     else:
         illegal = 1.0
     weapon = actions.weapon[n, s]
-    trigger = int(0)
+    trigger = wp.int32(0)
     if weapon == wp.int64(WEAPON_GUN) and world.mask_weapon[n, s, WEAPON_GUN]:
         trigger = 1
     elif weapon != wp.int64(0):
@@ -109,7 +114,7 @@ def accept(world: World, actions: Actions, n: int, s: int):
 
 
 @wp.func
-def fly(world: World, rules: Rules, airframes: wp.array[Airframe], n: int):
+def fly(world: World, rules: Rules, airframes: wp.array[Airframe], n: int) -> None:
     """One substep of flight: all aircraft are guided and moved from the same state."""
     for s in range(rules.seats):
         own = world.motion[n, s]
@@ -125,11 +130,11 @@ def fly(world: World, rules: Rules, airframes: wp.array[Airframe], n: int):
 
 
 @wp.func
-def count_episode(world: World, rules: Rules, n: int, cause: int):
+def count_episode(world: World, rules: Rules, n: int, cause: int) -> None:
     """Adds an ended episode to the statistics."""
     world.counts[n, EPISODES] = world.counts[n, EPISODES] + 1.0
     world.counts[n, LENGTH] = world.counts[n, LENGTH] + float(world.clock[n])
-    column = int(ENDED_TIME)
+    column = wp.int32(ENDED_TIME)
     if cause == KILL:
         column = ENDED_KILL
     elif cause == CRASH:
@@ -143,22 +148,22 @@ def count_episode(world: World, rules: Rules, n: int, cause: int):
 
 
 @wp.func
-def score(world: World, rules: Rules, results: Results, weight: float, n: int):
+def score(world: World, rules: Rules, results: Results, weight: float, n: int) -> None:
     """Writes reward, endings and outcome of the decision that game ``n`` has just flown."""
     cause = world.cause[n]
     dead = cause != 0
     cut = not dead and world.clock[n] >= rules.max_decisions
     if cut:
         cause = TIME
-    outcome = int(0)
+    outcome = wp.int32(0)
     if dead or cut:
         outcome = outcome_of(world, n)
-    won = float(0.0)
+    won = wp.float32(0.0)
     if outcome == 1:
         won = 1.0
     elif outcome == 2:
         won = -1.0
-    potential = float(0.0)
+    potential = wp.float32(0.0)
     if not dead:
         potential = potential_of(world, rules, n)
     damage = rules.damage_weight * (world.dealt[n, 0] - world.dealt[n, 1])
@@ -190,7 +195,7 @@ def advance(
     actions: Actions,
     results: Results,
     shaping_weight: wp.array[wp.float32],
-):
+) -> None:
     """One decision: actions, flight and fire in substeps, reward and observation."""
     n = wp.tid()
     for s in range(rules.seats):
@@ -209,7 +214,7 @@ def advance(
 @wp.kernel
 def renew(
     world: World, rules: Rules, airframes: wp.array[Airframe], results: Results, seed: wp.array[wp.int32], which: int
-):
+) -> None:
     """Begins the next episode where one has just ended (``which`` = ENDED) or everywhere (ALL), or nowhere (NONE).
 
     Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew.

@@ -26,7 +26,12 @@ from headctl_envs.dogfight.flight import (
     thrust_to_weight,
 )
 from headctl_envs.dogfight.geometry import Sight, arc_tangent
+from headctl_envs.dogfight.warp_struct import struct
 
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+# ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
 wp.set_module_options({"enable_backward": False})
 
 KINDS = tuple(dict.fromkeys(name for library in LIBRARIES.values() for name in library))
@@ -64,7 +69,7 @@ ROLL_GAIN = wp.constant(3.0)  # 1/s, damping ratio 0.58 with a roll lag of 0.25 
 TILT45 = wp.constant(0.70710678)
 
 
-@wp.struct
+@struct
 class Frame:
     """Directions a maneuver is built from, NED: velocity, right wing, down axis, upward and horizontal normals."""
 
@@ -76,7 +81,7 @@ class Frame:
     side: wp.vec3
 
 
-@wp.struct
+@struct
 class Plan:
     """A maneuver before the aircraft's limits: lift vector in g, its sign (-1 pushes), lever, brake, tracking flag."""
 
@@ -139,7 +144,7 @@ def pursuit_lift(own: Motion, foe: Motion, frame: Frame, view: Sight, lead_s: fl
 
 
 @wp.func
-def chase_lever(own: Motion, view: Sight, hold: float) -> wp.vec2:
+def chase_lever(view: Sight, hold: float) -> wp.vec2:
     """Lever and brake that close on the enemy and arrive behind him with his speed."""
     wanted = wp.clamp((view.range - 450.0) * 0.25, -40.0, 250.0)
     lack = wanted - view.closure
@@ -216,8 +221,8 @@ def tracking_plan(
             aim = flat / size
         plan.lift = pointing(own, frame, aim) * (1.0 + RESIDUAL_LOAD * g) + frame.support
     else:
-        lead = float(0.0)
-        rise = float(0.0)
+        lead = wp.float32(0.0)
+        rise = wp.float32(0.0)
         if kind == LEAD:
             lead = wp.min(0.5 * time_to_reach, 3.0)
         elif kind == LAG:
@@ -227,7 +232,7 @@ def tracking_plan(
             rise = 0.35 * view.range
         plan.tracking = 1.0
         plan.lift = pursuit_lift(own, foe, frame, view, lead, rise) * (1.0 + TRACKING * RESIDUAL_LOAD * g)
-        chase = chase_lever(own, view, hold)
+        chase = chase_lever(view, hold)
         plan.lever = chase[0]
         plan.brake = chase[1]
     return plan
@@ -243,7 +248,7 @@ def fulfil(
     lift = plan.lift
     size = wp.length(lift)
     # The lift axis is -down; the angle to the wanted vector is counted clockwise, towards the right wing.
-    error = float(0.0)
+    error = wp.float32(0.0)
     if size > 0.02:
         error = arc_tangent(wp.dot(lift, frame.right), -wp.dot(lift, frame.down)) + tilt
         if error > wp.pi:
@@ -267,9 +272,7 @@ def fulfil(
 
 
 @wp.func
-def guide(
-    kind: int, params: wp.vec3, own: Motion, foe: Motion, view: Sight, airframe: Airframe, air: Air
-) -> Command:
+def guide(kind: int, params: wp.vec3, own: Motion, foe: Motion, view: Sight, airframe: Airframe, air: Air) -> Command:
     """The command of maneuver ``kind`` with residuals ``params`` (load factor, throttle, lift vector) in [-1, 1]."""
     frame = frame_of(own, view)
     available = load_factor_available(airframe, air, own.speed)

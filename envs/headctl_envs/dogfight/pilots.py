@@ -11,7 +11,7 @@ keeps off the floor and passes an oncoming enemy on the right.
 import warp as wp
 
 from headctl_envs.dogfight.config import PILOTS
-from headctl_envs.dogfight.flight import G, Airframe, Motion, air_at, down_of, forward_of, load_factor_available
+from headctl_envs.dogfight.flight import Airframe, G, Motion, air_at, down_of, forward_of, load_factor_available
 from headctl_envs.dogfight.geometry import Sight, arc_tangent
 from headctl_envs.dogfight.kernels import Actions
 from headctl_envs.dogfight.maneuvers import (
@@ -24,7 +24,6 @@ from headctl_envs.dogfight.maneuvers import (
     TURN_LEFT,
     TURN_RIGHT,
     Frame,
-    Plan,
     basic_plan,
     frame_of,
     pursuit_lift,
@@ -33,6 +32,10 @@ from headctl_envs.dogfight.sensing import WEAPON_GUN
 from headctl_envs.dogfight.weapons import gun_damage_rate
 from headctl_envs.dogfight.world import Rules, World, random_stream
 
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+# ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
 wp.set_module_options({"enable_backward": False})
 
 STRAIGHT = wp.constant(PILOTS.index("straight"))
@@ -49,7 +52,7 @@ FIRE_SHARE = wp.constant(0.25)
 @wp.func
 def index_of(world: World, kind: int) -> int:
     """Position of a maneuver in the library, or -1."""
-    found = int(-1)
+    found = wp.int32(-1)
     for k in range(world.kinds.shape[0]):
         if world.kinds[k] == kind:
             found = k
@@ -57,7 +60,7 @@ def index_of(world: World, kind: int) -> int:
 
 
 @wp.func
-def write(actions: Actions, n: int, s: int, choice: int, weapon: int, params: wp.vec3):
+def write(actions: Actions, n: int, s: int, choice: int, weapon: int, params: wp.vec3) -> None:
     """Writes one seat's action."""
     actions.maneuver[n, s] = wp.int64(choice)
     actions.weapon[n, s] = wp.int64(weapon)
@@ -65,7 +68,7 @@ def write(actions: Actions, n: int, s: int, choice: int, weapon: int, params: wp
 
 
 @wp.func
-def fly_random(world: World, rules: Rules, actions: Actions, seed: int, n: int, s: int):
+def fly_random(world: World, rules: Rules, actions: Actions, seed: int, n: int, s: int) -> None:
     """A random legal maneuver per slot of 3 s; the slots' phase differs from seat to seat."""
     game = rules.game_offset + n
     seat_rng = random_stream(seed, game, world.episode[n], PURPOSE_PILOT + s)
@@ -78,7 +81,7 @@ def fly_random(world: World, rules: Rules, actions: Actions, seed: int, n: int, 
         choice = 0
         params = wp.vec3(0.0, 0.0, 0.0)
     decision_rng = random_stream(int(seat_rng), game, world.clock[n], PURPOSE_PILOT + rules.seats + s)
-    weapon = int(0)
+    weapon = wp.int32(0)
     if world.mask_weapon[n, s, WEAPON_GUN] and wp.randf(decision_rng) < RANDOM_FIRE_SHARE:
         weapon = WEAPON_GUN
     write(actions, n, s, choice, weapon, params)
@@ -92,7 +95,7 @@ def nearest_basic(
 
     For libraries without a pursuit: (choice, load factor residual, throttle residual, lift vector residual).
     """
-    best = float(1.0e9)
+    best = wp.float32(1.0e9)
     answer = wp.vec4(0.0, 0.0, 0.0, 0.0)
     size = wp.length(wanted)
     for k in range(world.kinds.shape[0]):
@@ -120,14 +123,14 @@ def sinking(own: Motion, rules: Rules, available: float) -> bool:
     sink = wp.max(forward_of(own.attitude)[2], 0.0)
     upright = 0.5 * (1.0 - down_of(own.attitude)[2])
     pull = wp.max(0.65 * available, 1.6) - 1.0
-    # Losing height from a dive angle g with radius r = V^2 / (g (n - 1)) takes r (1 - cos g) = r (1 - sqrt(1 - sin^2 g)).
+    # A pull-out from dive angle d on a circle of radius r = V^2 / (g (n - 1)) takes the height r (1 - cos d).
     arc = own.speed * own.speed / (G * pull) * (1.0 - wp.sqrt(wp.max(1.0 - sink * sink, 0.0)))
     lag = own.speed * sink * (1.0 + 1.5 * upright)
     return -own.position[2] - rules.floor_m < 150.0 + 1.3 * arc + lag
 
 
 @wp.func
-def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe, n: int, s: int):
+def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe, n: int, s: int) -> None:
     """Pursuit, with the few rules that keep its pilot alive."""
     own = world.motion[n, s]
     foe = world.motion[n, 1 - s]
@@ -135,7 +138,7 @@ def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe
     back = world.view[n, 1 - s]
     frame = frame_of(own, view)
     available = load_factor_available(airframe, air_at(-own.position[2]), own.speed)
-    weapon = int(0)
+    weapon = wp.int32(0)
     if gun_damage_rate(view, rules) >= FIRE_SHARE * rules.gun_damage and world.mask_weapon[n, s, WEAPON_GUN]:
         weapon = WEAPON_GUN
     choice = index_of(world, PURE)
@@ -170,7 +173,7 @@ def meeting(view: Sight, back: Sight) -> bool:
 @wp.kernel
 def pilot(
     world: World, rules: Rules, airframes: wp.array[Airframe], actions: Actions, seed: wp.array[wp.int32], which: int
-):
+) -> None:
     """Writes the actions of pilot ``which`` (its position in ``PILOTS``) for every seat of every game."""
     n = wp.tid()
     for s in range(rules.seats):

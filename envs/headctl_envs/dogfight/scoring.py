@@ -12,6 +12,10 @@ from headctl_envs.dogfight.flight import G, Motion, tanh_of
 from headctl_envs.dogfight.geometry import Sight
 from headctl_envs.dogfight.world import Rules, World
 
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+
 wp.set_module_options({"enable_backward": False})
 
 KILL = wp.constant(CAUSES.index("kill"))
@@ -49,10 +53,10 @@ def potential_of(world: World, rules: Rules, n: int) -> float:
 
 
 @wp.func
-def check_ending(world: World, rules: Rules, n: int):
+def check_ending(world: World, rules: Rules, n: int) -> None:
     """Marks the end of game ``n`` after a substep; whoever is dead has health 0 afterwards."""
     distance = wp.length(world.motion[n, 0].position - world.motion[n, 1].position)
-    cause = int(0)
+    cause = wp.int32(0)
     for s in range(rules.seats):
         if world.health[n, s] <= 0.0:
             cause = KILL
@@ -70,7 +74,7 @@ def check_ending(world: World, rules: Rules, n: int):
 @wp.func
 def outcome_of(world: World, n: int) -> int:
     """Outcome code of game ``n``, to be asked once ``cause`` is set; survivors of a time limit have drawn."""
-    outcome = int(DRAW)
+    outcome = wp.int32(DRAW)
     if world.health[n, 0] > 0.0 and world.health[n, 1] <= 0.0:
         outcome = RED
     elif world.health[n, 1] > 0.0 and world.health[n, 0] <= 0.0:

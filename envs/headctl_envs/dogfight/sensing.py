@@ -27,6 +27,10 @@ from headctl_envs.dogfight.maneuvers import DIVE_LEFT, DIVE_RIGHT, PUSH_OVER
 from headctl_envs.dogfight.weapons import gun_legal, in_gun_zone
 from headctl_envs.dogfight.world import Rules, World
 
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+# ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
 wp.set_module_options({"enable_backward": False})
 
 OWN_FEATURES: dict[str, str] = {
@@ -103,34 +107,10 @@ def dive_legal(height: float, speed: float, sink: float, available: float) -> bo
 
 
 @wp.func
-def observe(world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s: int, rows: wp.array3d[wp.float32]):
-    """Writes the observation of seat ``s`` in game ``n`` into ``rows[n, s]`` and its masks into the world."""
-    row = rows[n, s]
+def write_masks(world: World, n: int, s: int, may_fire: wp.bool, may_dive: wp.bool) -> None:
+    """Writes the masks of seat ``s`` in game ``n``; neither is ever empty."""
     mask_maneuver = world.mask_maneuver[n, s]
     mask_weapon = world.mask_weapon[n, s]
-    foe_seat = 1 - s
-    own = world.motion[n, s]
-    foe = world.motion[n, foe_seat]
-    airframe = airframes[s]
-    view = world.view[n, s]
-    back = world.view[n, foe_seat]
-    forward = view.own_forward
-    right = right_of(own.attitude)
-    down = down_of(own.attitude)
-    foe_lift = -down_of(foe.attitude)
-    altitude = -own.position[2]
-    air = air_at(altitude)
-    mach = own.speed * air.inverse_sound
-    slope = lift_per_weight(airframe, air, own.speed)
-    lift = wp.clamp(own.load_factor, airframe.lift_min * slope, airframe.lift_max * slope)
-    thrust = thrust_at_lever(airframe, thrust_to_weight(airframe, air, mach), own.lever)
-    available = load_factor_available(airframe, air, own.speed)
-    energy = altitude + 0.5 * own.speed * own.speed / G
-    foe_energy = -foe.position[2] + 0.5 * foe.speed * foe.speed / G
-    height = altitude - rules.floor_m
-
-    may_fire = gun_legal(view, world.rounds[n, s], world.health[n, foe_seat], rules)
-    may_dive = dive_legal(height, own.speed, forward[2], available)
     for k in range(world.kinds.shape[0]):
         kind = world.kinds[k]
         falls = kind == PUSH_OVER or kind == DIVE_LEFT or kind == DIVE_RIGHT
@@ -138,25 +118,21 @@ def observe(world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s
     for k in range(NUM_WEAPONS):
         mask_weapon[k] = k == WEAPON_HOLD or (k == WEAPON_GUN and may_fire)
 
-    row[0] = altitude / 10000.0
-    row[1] = wp.min(height / 2000.0, 1.0)
-    row[2] = own.speed / 340.0
-    row[3] = mach
-    row[4] = forward[2]
-    row[5] = right[2]
-    row[6] = down[2]
-    row[7] = own.load_factor / 9.0
-    row[8] = available / 9.0
-    row[9] = own.roll_rate / 4.0
-    row[10] = own.lever
-    row[11] = energy / 10000.0 - 1.0
-    row[12] = own.speed * (thrust - drag_to_weight(airframe, mach, slope, lift, 0.0)) / 250.0
-    row[13] = world.health[n, s]
-    row[14] = world.rounds[n, s] / wp.max(rules.gun_rounds, 1.0)
-    row[15] = 1.0 - float(world.clock[n]) / float(rules.max_decisions)
-    row[16] = wp.where(may_fire, 1.0, 0.0)
-    row[17] = wp.where(may_dive, 1.0, 0.0)
 
+@wp.func
+def observe_enemy(world: World, rules: Rules, n: int, s: int, row: wp.array[wp.float32]) -> None:
+    """Writes the features about the enemy of seat ``s`` into ``row``, from position ``OWN`` on."""
+    foe_seat = 1 - s
+    own = world.motion[n, s]
+    foe = world.motion[n, foe_seat]
+    view = world.view[n, s]
+    back = world.view[n, foe_seat]
+    forward = view.own_forward
+    right = right_of(own.attitude)
+    down = down_of(own.attitude)
+    foe_lift = -down_of(foe.attitude)
+    energy = -own.position[2] + 0.5 * own.speed * own.speed / G
+    foe_energy = -foe.position[2] + 0.5 * foe.speed * foe.speed / G
     row[OWN + 0] = wp.dot(view.los, forward)
     row[OWN + 1] = wp.dot(view.los, right)
     row[OWN + 2] = wp.dot(view.los, down)
@@ -178,8 +154,53 @@ def observe(world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s
     row[OWN + 18] = wp.dot(foe_lift, down)
     row[OWN + 19] = foe.load_factor / 9.0
     row[OWN + 20] = (own.speed - foe.speed) / 200.0
-    row[OWN + 21] = wp.clamp((altitude + foe.position[2]) / 2000.0, -2.0, 2.0)
+    row[OWN + 21] = wp.clamp((foe.position[2] - own.position[2]) / 2000.0, -2.0, 2.0)
     row[OWN + 22] = tanh_of((energy - foe_energy) / 2000.0)
     row[OWN + 23] = world.health[n, foe_seat]
     row[OWN + 24] = in_gun_zone(view, rules)
     row[OWN + 25] = in_gun_zone(back, rules)
+
+
+@wp.func
+def observe(
+    world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s: int, rows: wp.array3d[wp.float32]
+) -> None:
+    """Writes the observation of seat ``s`` in game ``n`` into ``rows[n, s]`` and its masks into the world."""
+    row = rows[n, s]
+    own = world.motion[n, s]
+    airframe = airframes[s]
+    view = world.view[n, s]
+    altitude = -own.position[2]
+    air = air_at(altitude)
+    mach = own.speed * air.inverse_sound
+    slope = lift_per_weight(airframe, air, own.speed)
+    lift = wp.clamp(own.load_factor, airframe.lift_min * slope, airframe.lift_max * slope)
+    thrust = thrust_at_lever(airframe, thrust_to_weight(airframe, air, mach), own.lever)
+    available = load_factor_available(airframe, air, own.speed)
+    energy = altitude + 0.5 * own.speed * own.speed / G
+    height = altitude - rules.floor_m
+    forward = view.own_forward
+
+    may_fire = gun_legal(view, world.rounds[n, s], world.health[n, 1 - s], rules)
+    may_dive = dive_legal(height, own.speed, forward[2], available)
+    write_masks(world, n, s, may_fire, may_dive)
+
+    row[0] = altitude / 10000.0
+    row[1] = wp.min(height / 2000.0, 1.0)
+    row[2] = own.speed / 340.0
+    row[3] = mach
+    row[4] = forward[2]
+    row[5] = right_of(own.attitude)[2]
+    row[6] = down_of(own.attitude)[2]
+    row[7] = own.load_factor / 9.0
+    row[8] = available / 9.0
+    row[9] = own.roll_rate / 4.0
+    row[10] = own.lever
+    row[11] = energy / 10000.0 - 1.0
+    row[12] = own.speed * (thrust - drag_to_weight(airframe, mach, slope, lift, 0.0)) / 250.0
+    row[13] = world.health[n, s]
+    row[14] = world.rounds[n, s] / wp.max(rules.gun_rounds, 1.0)
+    row[15] = 1.0 - float(world.clock[n]) / float(rules.max_decisions)
+    row[16] = wp.where(may_fire, 1.0, 0.0)
+    row[17] = wp.where(may_dive, 1.0, 0.0)
+    observe_enemy(world, rules, n, s, row)

@@ -4,8 +4,13 @@ import warp as wp
 
 from headctl_envs.dogfight.config import STARTS
 from headctl_envs.dogfight.flight import Motion
+from headctl_envs.dogfight.warp_struct import struct
 from headctl_envs.dogfight.world import Rules, World, look, random_stream
 
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+# ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
 wp.set_module_options({"enable_backward": False})
 
 RANDOM = wp.constant(STARTS.index("random"))
@@ -21,7 +26,7 @@ START_LEVER = wp.constant(0.77)
 
 
 @wp.func
-def place(world: World, rules: Rules, n: int, s: int, position: wp.vec3, heading: float, speed: float):
+def place(world: World, rules: Rules, n: int, s: int, position: wp.vec3, heading: float, speed: float) -> None:
     """Puts seat ``s`` in level flight at 1 g with full magazines."""
     motion = Motion()
     motion.position = position
@@ -35,13 +40,61 @@ def place(world: World, rules: Rules, n: int, s: int, position: wp.vec3, heading
     world.dealt[n, s] = 0.0
 
 
-@wp.func
-def start_game(world: World, rules: Rules, seed: int, n: int):
-    """Begins the next episode of game ``n``.
+@struct
+class Geometry:
+    """One start: ``attacker`` sees the other seat ``bearing`` off its nose, ``gap`` away and ``rise`` higher.
 
-    One aircraft, the attacker, sees the other at ``bearing`` off its nose at distance ``gap``; the other's heading
-    differs from its own by ``turn``. The pair is centred on the origin and on the drawn altitude.
+    The other's heading differs from the attacker's by ``turn``; ``same_speed`` is 1 where both start at one speed.
+    Metres and radians.
     """
+
+    attacker: wp.int32
+    gap: wp.float32
+    bearing: wp.float32
+    turn: wp.float32
+    rise: wp.float32
+    same_speed: wp.int32
+
+
+@wp.func
+def arrange(kind: int, rules: Rules, near: float, side: wp.vec3, coin: float) -> Geometry:
+    """The start geometry ``kind`` from random numbers: ``near`` and ``coin`` in [0, 1), ``side`` in [-1, 1)."""
+    start = Geometry()
+    start.gap = rules.range_min + (rules.range_max - rules.range_min) * near
+    start.bearing = wp.pi * side[0]
+    start.turn = wp.pi * side[1]
+    start.rise = 500.0 * side[2]
+    if kind == NEUTRAL:
+        start.gap = 1000.0 + 1500.0 * near
+        start.bearing = wp.where(side[0] > 0.0, 0.5 * wp.pi, -0.5 * wp.pi)
+        start.turn = wp.pi
+        start.rise = 0.0
+        start.same_speed = 1
+    elif kind == OFFENSIVE or kind == DEFENSIVE:
+        start.attacker = wp.where(kind == OFFENSIVE, 0, 1)
+        start.gap = 600.0 + 900.0 * near
+        start.bearing = 20.0 * DEGREE * side[0]
+        start.turn = 35.0 * DEGREE * side[1]
+        start.rise = 150.0 * side[2]
+    elif kind == HEAD_ON:
+        start.gap = 2500.0 + 2500.0 * near
+        start.bearing = 5.0 * DEGREE * side[0]
+        start.turn = wp.pi
+        start.rise = 0.0
+        start.same_speed = 1
+    elif kind == IN_ZONE:
+        start.attacker = wp.where(coin < 0.5, 0, 1)
+        start.gap = rules.gun_range_min + (rules.gun_range_max - rules.gun_range_min) * (0.15 + 0.5 * near)
+        start.bearing = 2.0 * DEGREE * side[0]
+        start.turn = 15.0 * DEGREE * side[1]
+        start.rise = 0.0
+        start.same_speed = 1
+    return start
+
+
+@wp.func
+def start_game(world: World, rules: Rules, seed: int, n: int) -> None:
+    """Begins the next episode of game ``n``, centred on the origin and on the drawn altitude."""
     world.episode[n] = world.episode[n] + 1
     world.clock[n] = 0
     world.cause[n] = 0
@@ -57,46 +110,17 @@ def start_game(world: World, rules: Rules, seed: int, n: int):
     b = 2.0 * wp.randf(rng) - 1.0
     c = 2.0 * wp.randf(rng) - 1.0
     coin = wp.randf(rng)
-    kind = int(0)
+    kind = wp.int32(0)
     for i in range(wp.static(len(STARTS) - 1)):
         if pick >= rules.start_until[i]:
             kind = i + 1
-    attacker = int(0)
-    gap = rules.range_min + (rules.range_max - rules.range_min) * near
-    bearing = wp.pi * a
-    turn = wp.pi * b
-    rise = 500.0 * c
-    if kind == NEUTRAL:
-        gap = 1000.0 + 1500.0 * near
-        bearing = wp.where(a > 0.0, 0.5 * wp.pi, -0.5 * wp.pi)
-        turn = wp.pi
-        rise = 0.0
+    start = arrange(kind, rules, near, wp.vec3(a, b, c), coin)
+    if start.same_speed == 1:
         other_speed = speed
-    elif kind == OFFENSIVE or kind == DEFENSIVE:
-        attacker = wp.where(kind == OFFENSIVE, 0, 1)
-        gap = 600.0 + 900.0 * near
-        bearing = 20.0 * DEGREE * a
-        turn = 35.0 * DEGREE * b
-        rise = 150.0 * c
-    elif kind == HEAD_ON:
-        gap = 2500.0 + 2500.0 * near
-        bearing = 5.0 * DEGREE * a
-        turn = wp.pi
-        rise = 0.0
-        other_speed = speed
-    elif kind == IN_ZONE:
-        attacker = wp.where(coin < 0.5, 0, 1)
-        gap = rules.gun_range_min + (rules.gun_range_max - rules.gun_range_min) * (0.15 + 0.5 * near)
-        bearing = 2.0 * DEGREE * a
-        turn = 15.0 * DEGREE * b
-        rise = 0.0
-        other_speed = speed
-    half = wp.vec3(
-        0.5 * gap * wp.cos(heading + bearing),
-        0.5 * gap * wp.sin(heading + bearing),
-        -0.5 * wp.clamp(rise, -0.9 * gap, 0.9 * gap),
-    )
+    rise = wp.clamp(start.rise, -0.9 * start.gap, 0.9 * start.gap)
+    toward = heading + start.bearing
+    half = wp.vec3(start.gap * wp.cos(toward), start.gap * wp.sin(toward), -rise) * 0.5
     centre = wp.vec3(0.0, 0.0, -altitude)
-    place(world, rules, n, attacker, centre - half, heading, speed)
-    place(world, rules, n, 1 - attacker, centre + half, heading + turn, other_speed)
+    place(world, rules, n, start.attacker, centre - half, heading, speed)
+    place(world, rules, n, 1 - start.attacker, centre + half, heading + start.turn, other_speed)
     look(world, rules, n)

@@ -9,13 +9,17 @@ import warp as wp
 from headctl_envs.dogfight.geometry import Sight
 from headctl_envs.dogfight.world import Rules, World
 
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+
 wp.set_module_options({"enable_backward": False})
 
 
 @wp.func
 def gun_damage_rate(view: Sight, rules: Rules) -> float:
     """Health per second that a firing gun takes from the aircraft in view; 0 outside the zone (edges included)."""
-    rate = float(0.0)
+    rate = wp.float32(0.0)
     if view.ata <= rules.gun_half_angle and view.range >= rules.gun_range_min and view.range <= rules.gun_range_max:
         rate = rules.gun_damage * (rules.gun_range_max - view.range) / (rules.gun_range_max - rules.gun_range_min)
     return rate
@@ -42,13 +46,13 @@ def gun_legal(view: Sight, rounds: float, enemy_health: float, rules: Rules) -> 
 
 
 @wp.func
-def fire_guns(world: World, rules: Rules, n: int):
+def fire_guns(world: World, rules: Rules, n: int) -> None:
     """Resolves one substep of fire in game ``n``: all damage from the same state, then applied."""
     for s in range(rules.seats):
         foe = 1 - s
         view = world.view[n, s]
         world.zone_s[n] = world.zone_s[n] + in_gun_zone(view, rules) * rules.substep_s
-        harm = float(0.0)
+        harm = wp.float32(0.0)
         if world.trigger[n, s] != 0:
             wanted = rules.gun_rate * rules.substep_s
             fired = wp.min(wanted, world.rounds[n, s])

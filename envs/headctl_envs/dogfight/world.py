@@ -11,6 +11,11 @@ import warp as wp
 from headctl_envs.dogfight.config import STARTS, DogfightConfig
 from headctl_envs.dogfight.flight import Motion
 from headctl_envs.dogfight.geometry import Sight, sight
+from headctl_envs.dogfight.warp_struct import struct
+
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 
 wp.set_module_options({"enable_backward": False})
 
@@ -32,7 +37,7 @@ StartShares: Any = wp.types.vector(length=len(STARTS), dtype=wp.float32)
 """Cumulative probabilities of the start geometries."""
 
 
-@wp.struct
+@struct
 class World:
     """Views of the engine's buffers. ``[N, A]`` unless said.
 
@@ -63,7 +68,7 @@ class World:
     kinds: wp.array[wp.int32]
 
 
-@wp.struct
+@struct
 class Rules:
     """The options of :class:`DogfightConfig` that the kernels need, in SI units and radians."""
 
@@ -91,7 +96,7 @@ class Rules:
     gamma: wp.float32
     damage_weight: wp.float32
     game_offset: wp.int32
-    start_until: StartShares
+    start_until: StartShares  # pyright: ignore[reportInvalidTypeForm]  - Warp types are values
 
 
 def rules_struct(config: DogfightConfig, *, num_seats: int, max_decisions: int, game_offset: int) -> Rules:
@@ -127,7 +132,7 @@ def rules_struct(config: DogfightConfig, *, num_seats: int, max_decisions: int, 
 
 
 @wp.func
-def look(world: World, rules: Rules, n: int):
+def look(world: World, rules: Rules, n: int) -> None:
     """Brings ``world.view`` of game ``n`` up to date with ``world.motion``."""
     for s in range(rules.seats):
         world.view[n, s] = sight(world.motion[n, s], world.motion[n, 1 - s])
