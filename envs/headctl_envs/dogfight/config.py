@@ -25,6 +25,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 """Maneuver names of each library, in the order of the ``maneuver`` head's choices."""
 
+FALLING = ("push_over", "dive_left", "dive_right")
+"""Pull-down maneuvers: masked where a pull-out might not fit above the floor."""
+
 WEAPONS = ("hold", "gun", "missile", "flare")
 """Choices of the ``weapon`` head. Aircraft carry neither missiles nor flares: both choices are always masked."""
 

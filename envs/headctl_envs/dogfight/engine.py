@@ -239,6 +239,10 @@ class DogfightEngine:
         self._started = True
         return Observations(self._results["observation"], self._masks)
 
+    def current(self) -> Observations:
+        """Observations and masks of the next decisions, as the last reset or step left them."""
+        return Observations(self._results["observation"], self._masks)
+
     def observe(self) -> Observations:
         """Computes observations, masks and potentials anew, after ``state`` was written by hand."""
         self._launch_observe.launch()
