@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from headctl import __version__
-from headctl.messages import closest
+from headctl.messages import closest, unknown_name
 
 if TYPE_CHECKING:
     from headctl.run.config import RunConfig
@@ -271,6 +271,47 @@ def config(source: str, overrides: tuple[str, ...], mode: str) -> None:
         return
     heads = ", ".join(resolved.heads)
     click.echo(f"{source}: ok. Game {resolved.game.name}, heads {heads}, {resolved.total_steps:_} agent-steps")
+
+
+_BENCHES = ("env", "train", "controller")
+
+
+@main.command(
+    epilog=_examples("headctl bench", "headctl bench env", "headctl bench train --config my.yaml ppo.epochs=3")
+)
+@click.argument("words", nargs=-1, metavar="[env|train|controller]... [KEY=VALUE]...")
+@click.option("--config", "source", help="YAML file that names game and sizes. Default: every key at its default.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@_refusals
+def bench(words: tuple[str, ...], source: str | None, *, as_json: bool) -> None:
+    """Measure this machine: the game alone, the whole training, the controller.
+
+    Every figure is the median of five repetitions, with the smallest and the largest beside it.
+    """
+    wanted = [word for word in words if "=" not in word]
+    for word in wanted:
+        if word not in _BENCHES:
+            raise click.UsageError(unknown_name("benchmark", word, _BENCHES))
+    from headctl.run import config as configuration  # noqa: PLC0415 - --help must not load it
+
+    overrides = [word for word in words if "=" in word]
+    resolved = configuration.load_config(source, overrides) if source else configuration.parse_config("", overrides)
+    from headctl.run import bench as benchmarks  # noqa: PLC0415 - loads torch
+    from headctl.run import report_view  # noqa: PLC0415 - with it
+
+    machine = benchmarks.machine()
+    measures: dict[str, Callable[[], list[benchmarks.Figure]]] = {
+        "env": lambda: benchmarks.bench_env(resolved),
+        "train": lambda: benchmarks.bench_train(resolved),
+        "controller": benchmarks.bench_controller,
+    }
+    figures = [figure for name, measure in measures.items() if name in (wanted or _BENCHES) for figure in measure()]
+    if as_json:
+        rows = [{"name": f.name, "unit": f.unit, "median": f.median, "values": list(f.values)} for f in figures]
+        _print_json({"machine": machine, "figures": rows})
+        return
+    rows = [(figure.name, figure.unit, figure.median, figure.values) for figure in figures]
+    report_view.make_console().print(report_view.figure_table(machine, rows))
 
 
 def _print_json(content: object) -> None:

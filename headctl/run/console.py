@@ -66,12 +66,10 @@ class Averages:
         return max(0.0, self.total_steps - _number(self._recent[-1], "agent_steps")) / self.speed
 
     def time_shares(self) -> dict[str, float]:
-        """Returns the share of wall time in the game, in the policy and in the update."""
-        rollout, update, game = (self._total(f"perf/{key}_s") for key in ("rollout", "update", "game"))
+        """Returns the share of wall time in playing and in learning."""
+        rollout, update = self._total("perf/rollout_s"), self._total("perf/update_s")
         whole = rollout + update
-        if whole <= 0:
-            return {}
-        return {"game": game / whole, "policy": max(0.0, rollout - game) / whole, "update": update / whole}
+        return {"playing": rollout / whole, "learning": update / whole} if whole > 0 else {}
 
     def pool(self) -> tuple[float, float, float]:
         """Returns win rate, draw rate and number of the games against the pool over the last iterations."""

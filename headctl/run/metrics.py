@@ -290,13 +290,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("perf/rollout_s", "s", "Wall time of the rollout: policy and game", _ANY, "-"),
     Metric("perf/update_s", "s", "Wall time of the PPO update", _ANY, "-"),
     Metric(
-        "perf/game_s",
-        "s",
-        "Wall time inside the game, part of rollout_s",
-        "well below rollout_s",
-        "Most of it: the game is the bottleneck; use a batched game",
+        "perf/rss_mb",
+        "MB",
+        "Largest memory of the process so far",
+        "flat after a while",
+        "Growing: a leak, please report it",
     ),
-    Metric("perf/rss_mb", "MB", "Memory of the process", "flat", "Growing: a leak, please report it"),
     Metric("perf/wall_time", "s", "Time of writing, seconds since 1970 (UTC)", _ANY, "-"),
 )
 

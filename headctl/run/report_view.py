@@ -133,6 +133,20 @@ def evaluation_table(matches: Mapping[str, tuple[int, MatchResult]]) -> Table:
     return table
 
 
+def figure_table(machine: Mapping[str, str], rows: Iterable[tuple[str, str, float, Sequence[float]]]) -> Table:
+    """Returns measured figures: (name, unit, median, values of all repetitions), and the machine they are of."""
+    table = _table("Speed", "\n".join(f"{key}: {value}" for key, value in machine.items()))
+    table.add_column("figure", style="bold")
+    for column in ("median", "smallest", "largest"):
+        table.add_column(column, justify="right")
+    table.add_column("unit")
+    for name, unit, median, values in rows:
+        digits = 0 if median >= 100 else 2
+        numbers = (f"{value:,.{digits}f}" for value in (median, min(values), max(values)))
+        table.add_row(name, *numbers, unit)
+    return table
+
+
 def finding_lines(findings: Iterable[Finding]) -> Table:
     """Returns the findings, one each: level, head, sentence."""
     grid = Table.grid(padding=(0, 2))

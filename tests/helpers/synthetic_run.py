@@ -86,7 +86,7 @@ def record(
         "selfplay/win_rate": 0.5 + 0.2 * math.sin(3 * progress), "selfplay/draw_rate": 0.6 - 0.5 * progress,
         "env/episode_length": 400 - 200 * progress, "env/kill_share": 0.8 * progress,
         "perf/agent_steps_per_s": 50_000.0, "perf/elapsed_s": steps / 50_000, "perf/rollout_s": 0.3,
-        "perf/update_s": 0.2, "perf/game_s": 0.05, "perf/rss_mb": 700.0, "perf/wall_time": 1.7e9 + iteration,
+        "perf/update_s": 0.2, "perf/rss_mb": 700.0, "perf/wall_time": 1.7e9 + iteration,
     }  # fmt: skip
     if iteration == total:
         for pilot, (wins, losses, draws) in {"straight": (196, 1, 3), "pursuit": (90, 100, 10)}.items():
