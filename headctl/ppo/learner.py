@@ -5,6 +5,7 @@ Shapes: T steps, R rows, B samples, H heads, P outputs of the network for all he
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -214,17 +215,18 @@ class PPOLearner:
         return rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns policy, optimiser and controller as plain data."""
+        """Returns copies of policy, optimiser and controller as plain data."""
         return {
-            "policy": self.policy.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            # torch's own state dicts are views of what the next update changes.
+            "policy": {name: entry.clone() for name, entry in self.policy.state_dict().items()},
+            "optimizer": deepcopy(self.optimizer.state_dict()),
             "controller": self.controller.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over a state of the same policy and heads."""
         self.policy.load_state_dict(state["policy"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # torch would go on working in the given tensors
         self.controller.load_state_dict(state["controller"])
 
 
