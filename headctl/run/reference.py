@@ -1,10 +1,13 @@
 """The reference tables of the documentation, made from the code that they describe.
 
-``docs/configuration.md`` and ``docs/metrics.md`` contain these tables; tests compare them character by character.
+``docs/configuration.md`` and ``docs/metrics.md`` contain these tables; tests compare them character by character, and
+``python -m headctl.run.reference docs`` brings them up to date.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -12,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from headctl.entropy.spec import HEAD_KEYS, HeadSpec
 from headctl.run.config import RunConfig
-from headctl.run.metrics import METRICS
+from headctl.run.metrics import GROUPS, METRICS
 from headctl.run.yaml_io import dump_yaml
 
 
@@ -94,6 +97,36 @@ def metric_table(group: str) -> str:
     return "\n".join(rows)
 
 
+def tables() -> dict[str, dict[str, str]]:
+    """Returns every table: name of the document -> heading that the table stands under -> the table."""
+    sections = dict.fromkeys(key.name.partition(".")[0] for key in describe_keys() if "." in key.name)
+    keys = {"Top level": key_table(""), "heads": head_table()} | {name: key_table(name) for name in sections}
+    metrics = {title: metric_table(group) for group, title in GROUPS.items()}
+    return {"configuration.md": keys, "metrics.md": metrics}
+
+
+def with_tables(document: str, wanted: dict[str, str]) -> str:
+    """Returns a document in which the first table under each heading is the wanted one.
+
+    Raises:
+        ValueError: A heading is missing, or no table stands under it.
+    """
+    for heading, table in wanted.items():
+        before, title, rest = document.partition(f"\n## {heading}\n")
+        text, bar, after = rest.partition("\n| ")
+        if not title or not bar or "\n## " in text:
+            raise ValueError(f"the document has no table under the heading {heading!r}")
+        _, gap, after = after.partition("\n\n")
+        document = f"{before}{title}{text}\n{table}" + (gap + after if gap else "\n")
+    return document
+
+
 def _cell(text: str) -> str:
     """Escapes what a Markdown table would swallow."""
     return text.replace("|", "\\|").replace("<head>", "\\<head>").replace("<pilot>", "\\<pilot>")
+
+
+if __name__ == "__main__":
+    for name, wanted in tables().items():
+        path = Path(sys.argv[1]) / name
+        path.write_text(with_tables(path.read_text(encoding="utf-8"), wanted), encoding="utf-8")

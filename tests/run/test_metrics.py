@@ -11,7 +11,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from headctl.entropy.status import HeadStatus
 from headctl.run.metrics import GROUPS, METRICS, MetricsError, MetricsWriter, find_metric, names_in, read_metrics
 from headctl.run.records import to_json_line
-from headctl.run.reference import metric_table
+from headctl.run.reference import tables, with_tables
 from tests.helpers.synthetic_run import DEFAULT_COURSES, record
 
 ROOT = Path(__file__).parents[2]
@@ -19,11 +19,19 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_documentation_has_exactly_the_metrics_of_the_code():
     document = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    for group, title in GROUPS.items():
-        assert f"## {title}\n\n{metric_table(group)}\n" in document
+    wanted = tables()["metrics.md"]
+    assert document == with_tables(document, wanted), "bring it up to date: python -m headctl.run.reference docs"
     documented = [line.split("`")[1] for line in document.splitlines() if line.startswith("| `")]
     assert documented == [metric.name for group in GROUPS for metric in METRICS if metric.group == group]
     assert len(set(documented)) == len(METRICS)
+
+
+def test_tables_are_replaced_under_their_headings_only():
+    document = "# A\n\n## x\n\ntext\n\n| old |\n|---|\n| 1 |\n\nmore\n\n## y\n\n| b |\n"
+    assert with_tables(document, {"x": "| new |"}) == document.replace("| old |\n|---|\n| 1 |", "| new |")
+    assert with_tables(document, {"y": "| new |\n| 2 |"}).endswith("## y\n\n| new |\n| 2 |\n")
+    with pytest.raises(ValueError, match="no table under the heading 'z'"):
+        with_tables(document, {"z": "| new |"})
 
 
 def test_every_metric_says_what_it_is():
