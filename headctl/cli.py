@@ -136,9 +136,12 @@ def train(source: str, overrides: tuple[str, ...], name: str | None, *, resume: 
 
         config = load_config(source, overrides)
         run_dir = Path(config.run.dir) / _run_name(name, Path(source).stem, config.seed)
-        folder.create_run_folder(run_dir, config, ["headctl", *sys.argv[1:]], force=force)
+        folder.check_free(run_dir, force=force)
     from headctl.run import report_view, session  # noqa: PLC0415 - loads torch
 
+    session.check_device(config)
+    if not resume:
+        folder.create_run_folder(run_dir, config, ["headctl", *sys.argv[1:]], force=force)
     sys.exit(session.train(config, run_dir, report_view.make_console(), resume=resume))
 
 

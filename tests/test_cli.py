@@ -78,6 +78,7 @@ def test_misspelt_commands_and_flags_get_the_nearest_one():
         (["tiny.yaml", "ppo.epoch=3"], "Did you mean 'epochs'?"),
         (["tiny.yaml", "ppo.epochs=many"], "expected a whole number, got 'many'"),
         (["tiny.yaml", "heads.weapon.target=1.2"], "out of reach"),
+        (["tiny.yaml", "run.device=cuda:77"], "run.device: 'cuda:77' is not on this machine. Allowed: cpu"),
         (["tiny.yaml", "nonsense"], "write key=value"),
         (["tiny.yaml", "--name", "a/b"], "no name of a folder"),
         (["tiny.yaml", "--name", ".."], "no name of a folder"),

@@ -30,6 +30,24 @@ class RunFolderError(ValueError):
     """A folder that is not, or not yet, or no longer the run folder that is asked for. One clear message."""
 
 
+def check_free(run_dir: Path, *, force: bool = False) -> None:
+    """Makes sure that a new run may have this folder: it does not exist, is empty, or ``force`` meets a run.
+
+    Raises:
+        RunFolderError: Something else is there.
+    """
+    if run_dir.exists() and not run_dir.is_dir():
+        raise RunFolderError(f"{run_dir} is a file; a run needs a folder of its own. Choose another --name")
+    if run_dir.is_dir() and any(run_dir.iterdir()):
+        if not force:
+            raise RunFolderError(
+                f"{run_dir} exists already and nothing was changed. Three ways out: "
+                f"--name OTHER starts beside it, --resume continues it, --force deletes it and starts anew"
+            )
+        if not (run_dir / CONFIG_FILE).is_file() or not (run_dir / VERSION_FILE).is_file():
+            raise RunFolderError(f"{run_dir} is no run folder, so --force does not delete it. Choose another --name")
+
+
 def create_run_folder(run_dir: Path, config: RunConfig, command: Sequence[str] = (), *, force: bool = False) -> None:
     """Makes the folder of a new run and writes what is known before the training.
 
@@ -42,17 +60,8 @@ def create_run_folder(run_dir: Path, config: RunConfig, command: Sequence[str] =
     Raises:
         RunFolderError: The folder exists, or ``force`` meets a folder that is no run.
     """
-    if run_dir.exists() and not run_dir.is_dir():
-        raise RunFolderError(f"{run_dir} is a file; a run needs a folder of its own. Choose another --name")
-    if run_dir.is_dir() and any(run_dir.iterdir()):
-        if not force:
-            raise RunFolderError(
-                f"{run_dir} exists already and nothing was changed. Three ways out: "
-                f"--name OTHER starts beside it, --resume continues it, --force deletes it and starts anew"
-            )
-        if not (run_dir / CONFIG_FILE).is_file() or not (run_dir / VERSION_FILE).is_file():
-            raise RunFolderError(f"{run_dir} is no run folder, so --force does not delete it. Choose another --name")
-        _delete_run(run_dir)
+    check_free(run_dir, force=force)
+    _delete_run(run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         for folder in _FOLDERS:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import torch
 from rich.console import Console
 
 from headctl.messages import unknown_name
 from headctl.run.checkpoint import list_checkpoints
-from headctl.run.config import RunConfig
+from headctl.run.config import ConfigError, RunConfig
 from headctl.run.console import TrainingView, training_view
 from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder, is_run_folder
 from headctl.run.metrics import names_in
@@ -29,6 +30,18 @@ from headctl.selfplay.match import PilotPlayer, Player, PolicyPlayer, play_match
 from headctl.selfplay.results import MatchResult
 
 FINAL_EVALUATION = "final"
+
+
+def check_device(config: RunConfig) -> None:
+    """Makes sure that the device of a configuration is there, before anything is written.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    device = torch.device(config.run.device)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        there = ", ".join(["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))])
+        raise ConfigError(f"run.device: {config.run.device!r} is not on this machine. Allowed: {there}")
 
 
 @dataclass(slots=True)
