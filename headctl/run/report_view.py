@@ -29,7 +29,7 @@ STATUS_STYLES: dict[str, str] = {
 
 _LEVELS = {"ok": ("ok", "green"), "note": ("note", "cyan"), "warning": ("WARNING", "bold yellow")}
 _WIDTH_WITHOUT_TERMINAL = 120
-_WIDE = 118
+_WIDE = 112
 
 
 def make_console(stream: TextIO | None = None, *, stderr: bool = False) -> Console:
