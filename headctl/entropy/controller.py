@@ -6,22 +6,18 @@ Shapes: B samples, H heads (in the order in which they were given to the constru
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from headctl.entropy.laws import Bounds, proportional_integral
+from headctl.entropy.agenda import Agenda
+from headctl.entropy.laws import Adam, Bounds, proportional_integral
 from headctl.entropy.monitor import HeadMonitor, Update
-from headctl.entropy.schedules import Clock, parse_schedule
+from headctl.entropy.packing import HeadValues, pack
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.entropy.status import HeadStatus
-from headctl.entropy.targets import fraction_to_nats
-from headctl.messages import unknown_name
-
-HeadValues = Mapping[str, Tensor] | Tensor
-"""Per-head values: a mapping from head to ``[B]``, or all heads packed as ``[B, H]``."""
+from headctl.entropy.targets import FRACTION_MAX, target_fraction
 
 _STATE_VERSION = 1
 # Below this share of active rows the bonus of a head fades, so that a few rows never carry a whole batch's weight.
@@ -49,7 +45,6 @@ class MultiHeadEntropyController:
 
     Attributes:
         heads: Names of the heads, in the order of the columns of packed tensors.
-        specs: The complete description of each head.
         log_alpha: The learned temperatures, float32 ``[H]``.
         alpha: The coefficients in force, float32 ``[H]``: ``exp(log_alpha)`` plus the damping term, bounded.
     """
@@ -69,12 +64,17 @@ class MultiHeadEntropyController:
         """
         if not heads:
             raise HeadSpecError("heads: at least one head is needed, got none")
-        self.specs: dict[str, HeadSpec] = {str(name): parse_head(str(name), value) for name, value in heads.items()}
-        self.heads: tuple[str, ...] = tuple(self.specs)
-        self._clock = Clock()
+        self._agenda = Agenda({str(name): parse_head(str(name), value) for name, value in heads.items()})
+        self.heads: tuple[str, ...] = tuple(self._agenda.specs)
         self._reading: dict[str, float] = {}
         self._skipped = 0.0
+        self._evaluated = ""
         self._place(torch.device(device))
+
+    @property
+    def specs(self) -> dict[str, HeadSpec]:
+        """The complete description of each head, with the target that was set last."""
+        return self._agenda.specs
 
     def _place(self, device: torch.device) -> None:
         """Makes the vectors: constants from the specs, state at its beginning."""
@@ -83,26 +83,28 @@ class MultiHeadEntropyController:
         def vector(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device)
 
-        # A fixed head is a loop without gains and without limits.
-        moves = [spec.law != "fixed" for spec in specs]
-        self._gain_proportional = vector([m * s.gain_proportional for m, s in zip(moves, specs, strict=True)])
-        self._gain_integral = vector([m * s.gain_integral for m, s in zip(moves, specs, strict=True)])
-        self._bounds = Bounds(
-            alpha_min=vector([s.alpha_min for s in specs]),
-            alpha_max=vector([s.alpha_max for s in specs]),
-            log_alpha_min=vector([s.log_alpha_min if m else -math.inf for m, s in zip(moves, specs, strict=True)]),
-            log_alpha_max=vector([math.log(s.alpha_max) if m else math.inf for m, s in zip(moves, specs, strict=True)]),
-        )
+        # A head whose alpha is prescribed is a loop without gains and without limits.
+        learned = [spec.target is not None for spec in specs]
+        integral = {"pi": lambda s: s.gain_integral, "dual": lambda s: s.learning_rate * (s.optimizer == "sgd")}
+        self._gain_proportional = vector([s.gain_proportional * (s.law == "pi") for s in specs])
+        self._gain_integral = vector([integral.get(s.law, lambda _: 0.0)(s) for s in specs])
+        rates = [s.learning_rate * (s.law == "dual" and s.optimizer == "adam") for s in specs]
+        self._adam = Adam(vector(rates)) if any(rates) else None
+        unbounded = Bounds(0.0, math.inf, -math.inf, math.inf)
+        bounds = [
+            Bounds(s.alpha_min, s.alpha_max, s.log_alpha_min, math.log(s.alpha_max)) if k else unbounded
+            for k, s in zip(learned, specs, strict=True)
+        ]
+        self._bounds = Bounds(*(vector(list(column)) for column in zip(*bounds, strict=True)))
         self._floor = vector([s.entropy_floor for s in specs])
         self._unsized = [s.name for s in specs if s.entropy_capacity is None]
         self._capacity = vector([math.nan if s.entropy_capacity is None else s.entropy_capacity for s in specs])
         self.alpha = vector([s.alpha_init for s in specs])
         self.log_alpha = self.alpha.log()
         self._sums = torch.zeros(4, len(specs), device=device)
-        self._monitor = HeadMonitor(self._bounds.alpha_min, torch.tensor(moves, device=device))
-        self._targets: list[float] = []
-        self._target = self.alpha
-        self._refresh_targets()
+        self._monitor = HeadMonitor(self._bounds.alpha_min, torch.tensor(learned, device=device))
+        self._in_fractions = all(s.unit == "fraction" for s in specs)
+        self._refresh()
 
     @property
     def device(self) -> torch.device:
@@ -128,12 +130,12 @@ class MultiHeadEntropyController:
         Raises:
             ValueError: Heads missing or unknown, or shapes that do not fit.
         """
-        entropies = self._packed("entropy", entropy)
+        entropies = pack(self.heads, "entropy", entropy)
         rows = entropies.shape[0]
         if weight is None:
             means = entropies.mean(0)
         else:
-            weights = self._packed("weight", weight, like=entropies)
+            weights = pack(self.heads, "weight", weight, like=entropies)
             sums = torch.where(weights > 0, entropies * weights, 0.0).sum(0)
             means = sums / weights.sum(0).clamp(min=_RARE_SHARE * rows)
         return (self.alpha * torch.where(torch.isfinite(means), means, 0.0)).sum()
@@ -153,7 +155,7 @@ class MultiHeadEntropyController:
         Raises:
             ValueError: Heads missing or unknown, shapes that do not fit, or no capacity for a head of unknown size.
         """
-        entropies = self._packed("entropy", entropy)
+        entropies = pack(self.heads, "entropy", entropy)
         rows = entropies.shape[0]
         if capacity is None:
             if self._unsized:
@@ -163,11 +165,11 @@ class MultiHeadEntropyController:
                 )
             capacities = self._capacity.expand_as(entropies)
         else:
-            capacities = self._packed("capacity", capacity, like=entropies)
+            capacities = pack(self.heads, "capacity", capacity, like=entropies)
         if weight is None:
             added = torch.stack((entropies.sum(0), capacities.sum(0), torch.full_like(self.alpha, rows)))
         else:
-            weights = self._packed("weight", weight, like=entropies)
+            weights = pack(self.heads, "weight", weight, like=entropies)
             active = weights > 0
             added = torch.stack(
                 (
@@ -207,63 +209,94 @@ class MultiHeadEntropyController:
         """
         if entropy is not None:
             self.observe(entropy, capacity=capacity, weight=weight)
-        self._set_clock(progress=progress, agent_steps=agent_steps, iterations=iterations)
+        if self._agenda.advance(progress=progress, agent_steps=agent_steps, iterations=iterations):
+            self._refresh()
         sums, self._sums = self._sums, torch.zeros_like(self._sums)
         entropy_sum, capacity_sum, weight_sum, _ = sums
         floor_sum = self._floor * weight_sum
         span = capacity_sum - floor_sum
         fraction = (entropy_sum - floor_sum) / span
-        broken = ~torch.isfinite(sums).all(0)
-        inactive = ~broken & (span <= 0)
-        difference = self._target - fraction
-        measured = torch.isfinite(difference) & ~inactive
+        target = self._target_fractions(capacity_sum / weight_sum)
+        difference = target.clamp(0.0, FRACTION_MAX) - fraction
+        measured = torch.isfinite(difference)
         error = torch.where(measured, difference, 0.0)
-        moved = proportional_integral(self.log_alpha, error, self._gain_proportional, self._gain_integral, self._bounds)
+        rise = self._gain_integral * error
+        if self._adam is not None:
+            rise = rise + self._adam.step(error, measured)
+        moved = proportional_integral(self.log_alpha, error, self._gain_proportional, rise, self._bounds)
         self.log_alpha = moved.log_alpha
         self.alpha = torch.where(measured, moved.alpha, self.alpha)
         self._monitor.record(
-            Update(sums, fraction, error, inactive, broken, self.alpha, moved.at_upper, moved.at_lower)
+            Update(
+                sums=sums,
+                fraction=fraction,
+                error=error,
+                inactive=span <= 0,
+                broken=~torch.isfinite(span + entropy_sum),
+                beyond=target > FRACTION_MAX,
+                alpha=self.alpha,
+                at_upper=moved.at_upper,
+                at_lower=moved.at_lower,
+            )
         )
+
+    def _target_fractions(self, capacity: Tensor) -> Tensor:
+        """Returns the targets in force as fractions ``[H]`` where the heads can reach ``capacity`` (mean, nats)."""
+        constant, share, epsilon = self._coefficients
+        if self._in_fractions:
+            return share
+        spread = torch.where(epsilon > 0, epsilon * torch.expm1(capacity).log(), 0.0)
+        return share + (constant + spread - self._floor) / (capacity - self._floor)
 
     # Targets --------------------------------------------------------------------------------------------------------
 
     def set_target(self, head: str, target: float | Mapping[str, Any]) -> None:
-        """Gives a head another target from now on, a number or a schedule.
+        """Gives a head another target from now on, a number or a schedule, in the head's unit.
 
         Raises:
-            ValueError: An unknown head, a head of law ``fixed``, or a target that cannot be used.
+            ValueError: An unknown head, a head whose alpha is prescribed, or a target that cannot be used.
         """
-        if head not in self.specs:
-            raise ValueError(unknown_name("head", head, self.heads))
-        spec = self.specs[head]
-        if spec.law == "fixed":
-            raise ValueError(f"heads.{head}.target: law fixed keeps alpha at {spec.alpha_init:g} and has no target")
-        self.specs[head] = parse_head(head, spec.to_mapping() | {"target": target})
-        self._refresh_targets()
+        self._agenda.set_target(head, target)
+        self._refresh()
 
     def targets(self) -> dict[str, float]:
-        """Returns the target fraction in force of every head that has one."""
-        return {name: spec.target.value(self._clock) for name, spec in self.specs.items() if spec.target is not None}
+        """Returns the target in force, in its unit, of every head that has one."""
+        return self._agenda.targets()
 
-    def _set_clock(self, **readings: float | None) -> None:
-        given = {name: float(reading) for name, reading in readings.items() if reading is not None}
-        if not 0.0 <= given.get("progress", 0.0) <= 1.0:
-            raise ValueError(f"progress: the share of training that is done lies in [0, 1], got {given['progress']:g}")
-        for name, reading in given.items():
-            if not 0.0 <= reading < math.inf:
-                raise ValueError(f"{name}: must be a finite number of at least 0, got {reading:g}")
-        clock = replace(self._clock, **given)
-        if clock != self._clock:
-            self._clock = clock
-            self._refresh_targets()
+    def enter_stage(self, stage: str) -> None:
+        """Moves every head whose target has stages to a stage of its curriculum.
 
-    def _refresh_targets(self) -> None:
+        Raises:
+            ValueError: A stage that no head knows.
+        """
+        self._agenda.enter_stage(stage)
+        self._refresh()
+
+    def report(self, **metrics: float) -> None:
+        """Tells the ``performance`` schedules how the agent does, as in ``report(win_rate=0.62)``, once per iteration.
+
+        A metric that no schedule asks for is ignored; a value that is not finite says nothing.
+        """
+        self._agenda.report(metrics)
+        self._refresh()
+
+    def opponents_changed(self) -> None:
+        """Tells the ``performance`` schedules that the pool of opponents has changed."""
+        self._agenda.opponents_changed()
+        self._refresh()
+
+    def _refresh(self) -> None:
         """Evaluates the schedules on the host and sends them over only where a value has changed."""
-        now = self.targets()
-        targets = [now.get(name, math.nan) for name in self.heads]
-        if targets != self._targets:
-            self._targets = targets
-            self._target = torch.tensor(targets, dtype=torch.float32, device=self.device)
+        coefficients, prescribed = self._agenda.coefficients(), self._agenda.prescribed()
+        evaluated = [*coefficients, prescribed]
+        if repr(evaluated) == self._evaluated:  # by text, because NaN differs from itself
+            return
+        self._evaluated = repr(evaluated)
+        self._coefficients = torch.tensor(coefficients, dtype=torch.float32, device=self.device).T
+        if prescribed:
+            given = torch.tensor([prescribed.get(name, math.nan) for name in self.heads], device=self.device)
+            self.alpha = torch.where(torch.isnan(given), self.alpha, given)
+            self.log_alpha = torch.where(torch.isnan(given), self.log_alpha, given.log())
 
     # What people and checkpoints read -------------------------------------------------------------------------------
 
@@ -272,9 +305,10 @@ class MultiHeadEntropyController:
 
         Keys are ``heads/<head>/<name>`` with the names ``alpha`` (mean), ``log_alpha``, ``entropy`` (nats),
         ``target_entropy`` (nats), ``capacity`` (nats), ``fraction``, ``target_fraction``, ``error`` (target minus
-        fraction), ``status`` (a :class:`~headctl.entropy.status.HeadStatus`), ``weight`` (share of active rows) and
-        ``skipped`` (updates with a statistic that was not finite). NaN where there is nothing to say. A call without an
-        update since the last one returns the same again.
+        fraction), ``status`` (a :class:`~headctl.entropy.status.HeadStatus`), ``weight`` (share of active rows),
+        ``skipped`` (updates with a statistic that was not finite) and ``beyond_reach`` (share of updates in which the
+        target was more than the head could reach in the states it met). NaN where there is nothing to say. A call
+        without an update since the last one returns the same again.
         """
         reading = self._monitor.read(self.log_alpha)
         if reading is None:
@@ -284,14 +318,15 @@ class MultiHeadEntropyController:
         metrics: dict[str, float] = {}
         for column, (name, spec) in enumerate(self.specs.items()):
             entropy, capacity = reading.entropy[column], reading.capacity[column]
-            floor, target = spec.entropy_floor, targets.get(name, math.nan)
+            floor = spec.entropy_floor
             span = capacity - floor
             fraction = (entropy - floor) / span if span > 0 else math.nan
+            target = target_fraction(spec.coefficients(targets[name]), floor, capacity) if name in targets else math.nan
             values = {
                 "alpha": reading.alpha[column],
                 "log_alpha": reading.log_alpha[column],
                 "entropy": entropy,
-                "target_entropy": fraction_to_nats(target, floor, capacity),
+                "target_entropy": floor + target * span,
                 "capacity": capacity,
                 "fraction": fraction,
                 "target_fraction": target,
@@ -299,6 +334,7 @@ class MultiHeadEntropyController:
                 "status": HeadStatus(int(reading.status[column])),
                 "weight": reading.weight[column],
                 "skipped": reading.skipped[column],
+                "beyond_reach": reading.beyond[column],
             }
             metrics |= {f"heads/{name}/{key}": value for key, value in values.items()}
             self._skipped += reading.skipped[column]
@@ -330,8 +366,8 @@ class MultiHeadEntropyController:
             "alpha": self.alpha.clone(),
             "sums": self._sums.clone(),
             "monitor": self._monitor.state_dict(),
-            "clock": asdict(self._clock),
-            "targets": {name: spec.target.to_value() for name, spec in self.specs.items() if spec.target is not None},
+            "adam": None if self._adam is None else self._adam.state_dict(),
+            "agenda": self._agenda.state_dict(),
             "reading": {key: float(value) for key, value in self._reading.items()},
             "skipped": self._skipped,
         }
@@ -349,63 +385,17 @@ class MultiHeadEntropyController:
             raise ValueError(f"version: expected a state of version {_STATE_VERSION}, got {state.get('version')!r}")
         if list(state["heads"]) != list(self.heads):
             raise ValueError(f"heads: the state is of {list(state['heads'])}, this controller has {list(self.heads)}")
-        targets = {name: parse_schedule(value) for name, value in state["targets"].items()}
-        if set(targets) != {name for name, spec in self.specs.items() if spec.target is not None}:
-            raise ValueError(f"targets: the state has targets for {sorted(targets)}, this controller's laws differ")
-        self.specs = {
-            name: replace(spec, target=targets[name]) if name in targets else spec for name, spec in self.specs.items()
-        }
-        self._clock = Clock(**state["clock"])
+        if (state["adam"] is None) != (self._adam is None):
+            raise ValueError("adam: the state and this controller differ in which heads have law dual with adam")
+        self._agenda.load_state_dict(state["agenda"])
+        self._refresh()
         self.log_alpha = state["log_alpha"].to(self.device).clone()
         self.alpha = state["alpha"].to(self.device).clone()
         self._sums = state["sums"].to(self.device).clone()
         self._monitor.load_state_dict(state["monitor"])
+        if self._adam is not None:
+            self._adam.load_state_dict(state["adam"])
         self._reading = {
             key: HeadStatus(int(value)) if key.endswith("/status") else value for key, value in state["reading"].items()
         }
         self._skipped = state["skipped"]
-        self._refresh_targets()
-
-    # Shapes ---------------------------------------------------------------------------------------------------------
-
-    def _packed(self, argument: str, values: HeadValues, like: Tensor | None = None) -> Tensor:
-        """Returns per-head values as float ``[B, H]``, checked.
-
-        Args:
-            argument: The caller's argument, for messages.
-            values: A mapping from head to ``[B]``, or ``[B, H]``.
-            like: The packed entropies; the result must have their shape.
-        """
-        if isinstance(values, Tensor):
-            if values.ndim != 2 or values.shape[1] != len(self.heads):
-                raise ValueError(
-                    f"{argument}: expected [B, {len(self.heads)}] with a column per head {list(self.heads)}, "
-                    f"got shape {list(values.shape)}"
-                )
-            packed = values
-        else:
-            packed = self._stacked(argument, values)
-        if like is not None and packed.shape != like.shape:
-            raise ValueError(
-                f"{argument}: expected the shape of the entropies {list(like.shape)}, got {list(packed.shape)}"
-            )
-        return packed if packed.dtype == torch.float32 else packed.float()
-
-    def _stacked(self, argument: str, values: Mapping[str, Tensor]) -> Tensor:
-        for name in values:
-            if name not in self.specs:
-                raise ValueError(f"{argument}: {unknown_name('head', name, self.heads)}")
-        missing = [name for name in self.heads if name not in values]
-        if missing:
-            raise ValueError(
-                f"{argument}: no values for head {missing[0]!r}; every call needs all of {list(self.heads)}"
-            )
-        columns = [values[name] for name in self.heads]
-        shape = columns[0].shape
-        for name, column in zip(self.heads, columns, strict=True):
-            if column.ndim != 1 or column.shape != shape:
-                raise ValueError(
-                    f"{argument}: expected one value per sample, shape [B], for every head; "
-                    f"head {name!r} has {list(column.shape)}, head {self.heads[0]!r} has {list(shape)}"
-                )
-        return torch.stack([column.float() for column in columns], dim=1)

@@ -3,19 +3,22 @@
 Shapes: H heads. All tensors are float32 ``[H]`` on one device; nothing here reads a value back to the host.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+T = TypeVar("T")
 
-class Bounds(NamedTuple):
-    """Limits of the temperatures, each ``[H]``."""
 
-    alpha_min: Tensor
-    alpha_max: Tensor
-    log_alpha_min: Tensor
-    log_alpha_max: Tensor
+class Bounds(NamedTuple, Generic[T]):
+    """Limits of the temperatures: of one head as numbers, of all heads as ``[H]`` tensors."""
+
+    alpha_min: T
+    alpha_max: T
+    log_alpha_min: T
+    log_alpha_max: T
 
 
 class LawStep(NamedTuple):
@@ -32,7 +35,7 @@ class LawStep(NamedTuple):
 
 
 def proportional_integral(
-    log_alpha: Tensor, error: Tensor, gain_proportional: Tensor, gain_integral: Tensor, bounds: Bounds
+    log_alpha: Tensor, error: Tensor, gain_proportional: Tensor, rise: Tensor, bounds: Bounds[Tensor]
 ) -> LawStep:
     """Dual ascent on ``log_alpha`` with a proportional term that damps it, bounded, with anti-windup.
 
@@ -46,7 +49,7 @@ def proportional_integral(
         log_alpha: The learned temperatures ``[H]``.
         error: ``target - fraction``, positive where a head shall become more random ``[H]``. Zero leaves a head alone.
         gain_proportional: K_P, alpha per unit of error ``[H]``.
-        gain_integral: K_I, log alpha per unit of error ``[H]``.
+        rise: What ``log_alpha`` rises by where nothing holds it, ``K_I * error`` ``[H]``.
         bounds: Limits of alpha and of log_alpha.
 
     Returns:
@@ -56,8 +59,50 @@ def proportional_integral(
     wanted = log_alpha.exp() + damping
     at_upper = (wanted >= bounds.alpha_max) & (error > 0)
     at_lower = (wanted <= bounds.alpha_min) & (error < 0)
-    risen = torch.addcmul(log_alpha, gain_integral, error)
-    risen = torch.clamp(risen, bounds.log_alpha_min, bounds.log_alpha_max)
+    risen = torch.clamp(log_alpha + rise, bounds.log_alpha_min, bounds.log_alpha_max)
     following = torch.where(at_upper | at_lower, log_alpha, risen)
     alpha = torch.clamp(following.exp() + damping, bounds.alpha_min, bounds.alpha_max)
     return LawStep(following, alpha, at_upper, at_lower)
+
+
+class Adam:
+    """Adam on ``log_alpha`` (Kingma & Ba 2015, algorithm 1): the rule that SAC made popular, for all heads at once.
+
+    The gradient is that of the dual loss ``log_alpha * (H - target)`` (Haarnoja et al. 2018b, eq. 18) in fractions of
+    each head's range. Adam divides it by its own size, so a step is about the learning rate whatever the error is. A
+    head that was not measured keeps its moments and its count.
+    """
+
+    BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+    def __init__(self, learning_rate: Tensor) -> None:
+        """Creates moments of zero.
+
+        Args:
+            learning_rate: Step sizes ``[H]``; 0 for heads of other laws.
+        """
+        self._learning_rate = learning_rate
+        self.mean, self.square, self.count = (torch.zeros_like(learning_rate) for _ in range(3))
+
+    def step(self, error: Tensor, measured: Tensor) -> Tensor:
+        """Returns what to add to ``log_alpha`` ``[H]``.
+
+        Args:
+            error: ``target - fraction`` ``[H]``; the gradient is its negative, and the step goes along it.
+            measured: bool ``[H]``.
+        """
+        self.mean = torch.where(measured, torch.lerp(error, self.mean, self.BETA1), self.mean)
+        self.square = torch.where(measured, torch.lerp(error.square(), self.square, self.BETA2), self.square)
+        self.count = self.count + measured
+        mean = self.mean / (1.0 - self.BETA1**self.count)
+        square = self.square / (1.0 - self.BETA2**self.count)
+        return torch.where(measured, self._learning_rate * mean / (square.sqrt() + self.EPSILON), 0.0)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Returns copies of moments and counts."""
+        return {name: getattr(self, name).clone() for name in ("mean", "square", "count")}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Takes over moments and counts of the same heads."""
+        for name in ("mean", "square", "count"):
+            setattr(self, name, state[name].to(self._learning_rate.device).clone())

@@ -33,6 +33,8 @@ class Update(NamedTuple):
     """bool: no row in which the head had a choice."""
     broken: Tensor
     """bool: a statistic was not finite, the update was skipped."""
+    beyond: Tensor
+    """bool: the target was more than the head could reach in these states."""
     alpha: Tensor
     at_upper: Tensor
     at_lower: Tensor
@@ -48,6 +50,8 @@ class Reading(NamedTuple):
     log_alpha: list[float]
     skipped: list[float]
     status: list[float]
+    beyond: list[float]
+    """Share of updates with a target that the head could not reach."""
 
 
 class HeadMonitor:
@@ -64,7 +68,7 @@ class HeadMonitor:
         self._signed = alpha_min < 0
         self._codes = torch.tensor([[float(code)] for code in _CONDITIONS], device=device)
         self._usual = torch.where(has_target, float(HeadStatus.TRACKING), float(HeadStatus.FIXED))
-        self.window = torch.zeros(7, heads, device=device)
+        self.window = torch.zeros(8, heads, device=device)
         self.streaks = torch.zeros(len(_CONDITIONS), heads, device=device)
         self.status = self._usual.clone()
         self.status_updates = torch.zeros(len(HeadStatus), heads, device=device)
@@ -73,7 +77,7 @@ class HeadMonitor:
         """Enters one control update."""
         one = torch.ones_like(update.error)
         self.window[:4] += torch.where(update.broken, 0.0, update.sums)
-        self.window[4:] += torch.stack((update.alpha, update.broken, one))
+        self.window[4:] += torch.stack((update.alpha, update.broken, update.beyond, one))
         self._settle(update)
         self.status_updates.scatter_add_(0, self.status.long().unsqueeze(0), one.unsqueeze(0))
 
@@ -95,9 +99,9 @@ class HeadMonitor:
 
     def read(self, log_alpha: Tensor) -> Reading | None:
         """Returns the means since the last reading and begins a new window; ``None`` if nothing was entered since."""
-        entropy, capacity, weight, rows, alpha, skipped, updates = self.window
+        entropy, capacity, weight, rows, alpha, skipped, beyond, updates = self.window
         means = (entropy / weight, capacity / weight, weight / rows, alpha / updates)
-        *columns, counted = torch.stack((*means, log_alpha, skipped, self.status, updates)).tolist()
+        *columns, counted = torch.stack((*means, log_alpha, skipped, self.status, beyond / updates, updates)).tolist()
         if counted[0] == 0:
             return None
         self.window.zero_()

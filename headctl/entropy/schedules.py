@@ -1,12 +1,14 @@
 """Schedules: a value (mostly a target) as a function of an explicit clock.
 
-Written in YAML or as a Python mapping, for example ``{schedule: linear, start: 0.8, end: 0.3, until: 0.7}``; a plain
-number is a constant. Free of torch: a schedule is evaluated on the host, once per change of the clock.
+Written in YAML or as a Python mapping, for example ``{schedule: linear, start: 0.8, end: 0.3, until: 0.7}``, which
+:mod:`headctl.entropy.schedule_parser` reads; a plain number is a constant. Free of torch: a schedule is evaluated on
+the host, once per change of the clock.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_right
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from headctl.messages import unknown_name
@@ -26,9 +28,13 @@ class Clock:
     """Decisions taken so far by agents that the learner controls."""
     iterations: float = 0.0
     """Rounds of rollout and update completed so far."""
+    stage: str | None = None
+    """Stage of a curriculum that was entered by hand; ``None``: the first."""
+    competence: float = 0.0
+    """How far performance has let a target fall, in [0, 1]; kept per head by :mod:`headctl.entropy.performance`."""
 
 
-CLOCKS = tuple(field.name for field in fields(Clock))
+CLOCKS = ("progress", "agent_steps", "iterations")
 
 
 @runtime_checkable
@@ -68,7 +74,7 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ramp:
+class Ramp:
     """From ``start`` to ``end`` between the clock readings ``after`` and ``until``; constant before and behind."""
 
     name: ClassVar[str]
@@ -111,7 +117,7 @@ class _Ramp:
         return {"schedule": self.name} | {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-class Linear(_Ramp):
+class Linear(Ramp):
     """Straight line from start to end."""
 
     name = "linear"
@@ -120,7 +126,7 @@ class Linear(_Ramp):
         return self.start + (self.end - self.start) * share
 
 
-class Cosine(_Ramp):
+class Cosine(Ramp):
     """Half a cosine wave from start to end: slow at both ends (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
 
     name = "cosine"
@@ -129,78 +135,106 @@ class Cosine(_Ramp):
         return self.end + (self.start - self.end) * 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def _number(key: str, value: object) -> float:
-    """Reads a finite number; PyYAML hands ``3e-4`` over as a string."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ScheduleError(f"{key}: expected a number, got {value!r}")
-    try:
-        number = float(value)
-    except ValueError:
-        raise ScheduleError(f"{key}: expected a number, got {value!r}") from None
-    if not math.isfinite(number):
-        raise ScheduleError(f"{key}: expected a finite number, got {value!r}")
-    return number
+class Exponential(Ramp):
+    """The same factor per unit of time, from start to end; both must be positive."""
+
+    name = "exponential"
+
+    def __post_init__(self) -> None:
+        Ramp.__post_init__(self)
+        for key in ("start", "end"):
+            if getattr(self, key) <= 0.0:
+                raise ScheduleError(f"{key}: an exponential schedule needs positive values, got {getattr(self, key):g}")
+
+    def _between(self, share: float) -> float:
+        return self.start * (self.end / self.start) ** share
 
 
-def _parse_constant(options: Mapping[str, Any]) -> Constant:
-    return Constant(_number("value", options["value"]))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piecewise:
+    """Straight lines through points (clock, value); constant before the first and behind the last.
 
-
-def _ramp_parser(kind: type[_Ramp]) -> Callable[[Mapping[str, Any]], _Ramp]:
-    def parse(options: Mapping[str, Any]) -> _Ramp:
-        numbers = {key: _number(key, value) for key, value in options.items() if key != "clock"}
-        words = {"clock": str(options["clock"])} if "clock" in options else {}
-        return kind(**numbers, **words)  # pyright: ignore[reportArgumentType] - the keys were checked by parse_schedule
-
-    return parse
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How a named schedule is written: its required keys, its optional keys, and who reads them."""
-
-    required: Sequence[str]
-    optional: Sequence[str]
-    parse: Callable[[Mapping[str, Any]], Schedule]
-
-
-_RAMP_OPTIONS = ("after", "until", "clock")
-_FORMS: dict[str, _Form] = {
-    "constant": _Form(("value",), (), _parse_constant),
-    "linear": _Form(("start", "end"), _RAMP_OPTIONS, _ramp_parser(Linear)),
-    "cosine": _Form(("start", "end"), _RAMP_OPTIONS, _ramp_parser(Cosine)),
-}
-SCHEDULES = tuple(_FORMS)
-
-
-def parse_schedule(value: object) -> Schedule:
-    """Reads a schedule from its plain form.
-
-    Args:
-        value: A number (a constant), a mapping with the key ``schedule``, or a schedule, which is returned as it is.
-
-    Returns:
-        The schedule.
-
-    Raises:
-        ScheduleError: With one line that names the key, the value, what is allowed and the likely intent.
+    With ``jump`` the value stays that of the point before until the next point is reached.
     """
-    if isinstance(value, Schedule):
-        return value
-    if not isinstance(value, Mapping):
-        return Constant(_number("target", value))
-    options = {str(key): entry for key, entry in value.items()}
-    name = options.pop("schedule", None)
-    if name is None:
-        raise ScheduleError(f"schedule: missing; name one of {', '.join(SCHEDULES)}")
-    if not isinstance(name, str) or name not in _FORMS:
-        raise ScheduleError(f"schedule: {unknown_name('schedule', name, SCHEDULES)}")
-    form = _FORMS[name]
-    allowed = (*form.required, *form.optional)
-    for key in options:
-        if key not in allowed:
-            raise ScheduleError(f"{key}: {unknown_name(f'key of a {name} schedule', key, allowed)}")
-    missing = [key for key in form.required if key not in options]
-    if missing:
-        raise ScheduleError(f"{missing[0]}: a {name} schedule needs {' and '.join(missing)}")
-    return form.parse(options)
+
+    points: tuple[tuple[float, float], ...]
+    clock: str = "progress"
+    jump: bool = False
+
+    def __post_init__(self) -> None:
+        if self.clock not in CLOCKS:
+            raise ScheduleError(f"clock: {unknown_name('clock', self.clock, CLOCKS)}")
+        times = [time for time, _ in self.points]
+        if not times or any(late <= early for early, late in pairwise(times)):
+            raise ScheduleError(f"points: need one or more with rising times, got {[list(p) for p in self.points]}")
+        if self.clock == "progress" and not (times[0] >= 0.0 and times[-1] <= 1.0):
+            raise ScheduleError(f"points: clock progress is the share of training in [0, 1], got times {times}")
+
+    def value(self, clock: Clock) -> float:
+        """Returns the value at ``clock``."""
+        reading = getattr(clock, self.clock)
+        following = bisect_right([time for time, _ in self.points], reading)
+        if following == 0:
+            return self.points[0][1]
+        time, value = self.points[following - 1]
+        if self.jump or following == len(self.points):
+            return value
+        next_time, next_value = self.points[following]
+        return value + (next_value - value) * (reading - time) / (next_time - time)
+
+    def range(self) -> tuple[float, float]:
+        """Returns the smallest and the largest value of the points."""
+        values = [value for _, value in self.points]
+        return min(values), max(values)
+
+    def to_value(self) -> dict[str, Any]:
+        """Returns the mapping that describes these points."""
+        if not self.jump:
+            return {"schedule": "piecewise", "points": [list(point) for point in self.points], "clock": self.clock}
+        times, values = zip(*self.points, strict=True)
+        return {"schedule": "steps", "values": list(values), "at": list(times[1:]), "clock": self.clock}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """One value per named stage of a curriculum, moved by hand (``enter_stage``) or by progress.
+
+    Attributes:
+        stages: Value of each stage, in the order of the curriculum.
+        at: Progress at which every stage after the first begins; empty where stages are only entered by hand.
+    """
+
+    stages: tuple[tuple[str, float], ...]
+    at: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ScheduleError("stages: at least one stage is needed, got none")
+        if self.at and len(self.at) != len(self.stages) - 1:
+            raise ScheduleError(
+                f"at: each stage after the first needs its beginning, {len(self.stages) - 1} in all; got {len(self.at)}"
+            )
+        if any(late <= early for early, late in pairwise((0.0, *self.at))) or any(time > 1.0 for time in self.at):
+            raise ScheduleError(f"at: beginnings rise and lie in (0, 1], got {list(self.at)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the stages."""
+        return tuple(name for name, _ in self.stages)
+
+    def value(self, clock: Clock) -> float:
+        """Returns the value of the stage that was entered last; without one, of the stage that progress is in."""
+        named = dict(self.stages)
+        if clock.stage in named:
+            return named[clock.stage]
+        return self.stages[bisect_right(self.at, clock.progress)][1]
+
+    def range(self) -> tuple[float, float]:
+        """Returns the smallest and the largest value of the stages."""
+        values = [value for _, value in self.stages]
+        return min(values), max(values)
+
+    def to_value(self) -> dict[str, Any]:
+        """Returns the mapping that describes these stages."""
+        mapping: dict[str, Any] = {"schedule": "stages", "stages": dict(self.stages)}
+        return mapping | ({"at": list(self.at)} if self.at else {})

@@ -8,26 +8,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headctl.entropy.schedules import Constant, Schedule, ScheduleError, parse_schedule
-from headctl.entropy.targets import FRACTION_MAX, gaussian_range
+from headctl.entropy.schedule_parser import parse_schedule
+from headctl.entropy.schedules import Clock, Constant, Schedule, ScheduleError
+from headctl.entropy.targets import UNITS, Coefficients, TargetError, gaussian_range, nats_coefficients
 from headctl.messages import unknown_name
 
 KINDS = ("categorical", "gaussian")
-LAWS = ("pi", "fixed")
+LAWS = ("pi", "dual", "fixed", "decay")
 MODES = ("floor", "track")
-UNITS = ("fraction",)
+OPTIMIZERS = ("adam", "sgd")
 
 HEAD_KEYS: dict[str, str] = {
-    "target": "entropy that the head shall have: a number, or a schedule of training progress",
-    "unit": "unit of the target: fraction (share of the head's range that is in use)",
-    "law": "how alpha moves: pi (dual ascent with a damping proportional term) or fixed",
+    "target": "entropy that the head shall have: a number, or a schedule",
+    "unit": "unit of the target: " + ", ".join(UNITS),
+    "law": "how alpha moves: pi (dual ascent with a damping proportional term), dual (the SAC rule), "
+    "fixed (a constant) or decay (a schedule of alpha itself)",
     "mode": "floor (keep the head at least this random) or track (also press it down to the target)",
-    "alpha": "the constant coefficient of law fixed",
+    "alpha": "the coefficient of laws fixed (a number) and decay (a schedule)",
     "alpha_init": "alpha before the first update",
     "alpha_min": "lower bound of alpha; negative in mode track",
     "alpha_max": "upper bound of alpha",
-    "gain_proportional": "K_P: alpha per unit of fraction error, acts at once and dies with the error",
-    "gain_integral": "K_I: log alpha per unit of fraction error and update, what the head remembers",
+    "gain_proportional": "K_P of law pi: alpha per unit of fraction error, acts at once and dies with the error",
+    "gain_integral": "K_I of law pi: log alpha per unit of fraction error and update, what the head remembers",
+    "optimizer": "optimiser of law dual: adam or sgd",
+    "learning_rate": "step size of law dual, per update",
+    "active_when": "the head counts only after these choices of another head, as in {weapon: [2]}",
     "kind": "distribution of the head: categorical or gaussian; filled in from the action space when training",
     "choices": "number of choices of a categorical head, legal or not; filled in from the action space",
     "dims": "number of dims of a continuous head; filled in from the action space",
@@ -37,17 +42,27 @@ HEAD_KEYS: dict[str, str] = {
 """Every key of a head with its meaning; the documentation is checked against it."""
 
 _NUMBERS = (
-    "alpha",
     "alpha_init",
     "alpha_min",
     "alpha_max",
     "gain_proportional",
     "gain_integral",
+    "learning_rate",
     "log_std_min",
     "log_std_max",
 )
+# Keys that only some laws have; `alpha` is settled apart.
+_LOOP = ("target", "unit", "mode", "alpha_init", "alpha_min", "alpha_max")
+_KEYS_OF_LAW = {
+    "pi": (*_LOOP, "gain_proportional", "gain_integral"),
+    "dual": (*_LOOP, "optimizer", "learning_rate"),
+    "fixed": (),
+    "decay": (),
+}
+_KEYS_OF_KIND = {"categorical": ("choices",), "gaussian": ("dims", "log_std_min", "log_std_max")}
 _DEFAULT_TARGET = 0.5
 _LOG_ALPHA_FLOOR = 1e-4
+_LEARNING_RATES = {"adam": 3e-2, "sgd": 1.0}
 
 
 class HeadSpecError(ValueError):
@@ -68,23 +83,30 @@ class HeadSpec:
     mode: str = "floor"
     target: Schedule | None = None
     unit: str = "fraction"
+    alpha: Schedule | None = None
     alpha_init: float = 0.01
     alpha_min: float = _LOG_ALPHA_FLOOR
     alpha_max: float = 1.0
     gain_proportional: float = 2.0
     gain_integral: float = 0.125
+    optimizer: str = "adam"
+    learning_rate: float = _LEARNING_RATES["adam"]
+    active_when: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the head chooses among a number of actions."""
+        return self.kind == "categorical"
 
     @property
     def entropy_floor(self) -> float:
         """Entropy in nats at fraction 0."""
-        if self.kind == "gaussian":
-            return gaussian_range(self.dims, self.log_std_min, self.log_std_max)[0]
-        return 0.0
+        return 0.0 if self.discrete else gaussian_range(self.dims, self.log_std_min, self.log_std_max)[0]
 
     @property
     def entropy_capacity(self) -> float | None:
         """Entropy in nats at fraction 1 where no state restricts it; ``None`` for a head of unknown size."""
-        if self.kind == "gaussian":
+        if not self.discrete:
             return gaussian_range(self.dims, self.log_std_min, self.log_std_max)[1]
         return None if self.choices is None else math.log(self.choices)
 
@@ -93,27 +115,25 @@ class HeadSpec:
         """Lower bound of the learned ``log_alpha``; positive temperatures only, also in mode ``track``."""
         return math.log(max(self.alpha_min, _LOG_ALPHA_FLOOR))
 
+    def coefficients(self, target: float) -> Coefficients:
+        """Returns what ``target``, in this head's unit, amounts to in nats.
+
+        Raises:
+            TargetError: A value outside the unit's range.
+        """
+        return nats_coefficients(self.unit, target, discrete=self.discrete, dims=self.dims, floor=self.entropy_floor)
+
     def to_mapping(self) -> dict[str, Any]:
         """Returns the plain form that :func:`parse_head` reads back to an equal spec."""
         mapping: dict[str, Any] = {"law": self.law}
-        if self.law == "fixed":
-            mapping["alpha"] = self.alpha_init
-        else:
-            assert self.target is not None  # noqa: S101 - parse_head gives every other law a target
-            mapping |= {
-                "target": self.target.to_value(),
-                "unit": self.unit,
-                "mode": self.mode,
-                "alpha_init": self.alpha_init,
-                "alpha_min": self.alpha_min,
-                "alpha_max": self.alpha_max,
-                "gain_proportional": self.gain_proportional,
-                "gain_integral": self.gain_integral,
-            }
-        if self.kind == "gaussian":
-            mapping |= {"log_std_min": self.log_std_min, "log_std_max": self.log_std_max, "dims": self.dims}
-        elif self.choices is not None:
-            mapping["choices"] = self.choices
+        if self.alpha is not None:
+            mapping["alpha"] = self.alpha.to_value()
+        for key in (*_KEYS_OF_LAW[self.law], *_KEYS_OF_KIND[self.kind]):
+            value = getattr(self, key)
+            if value is not None:
+                mapping[key] = value.to_value() if key == "target" else value
+        if self.active_when:
+            mapping["active_when"] = {head: list(choices) for head, choices in self.active_when}
         return mapping | {"kind": self.kind}
 
 
@@ -162,9 +182,10 @@ def _options(name: str, value: object) -> dict[str, Any]:
 
 
 def _typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks words, numbers and the schedule, each by itself."""
+    """Checks words, numbers and schedules, each by itself."""
     typed: dict[str, Any] = {"name": name}
-    for key, allowed in (("kind", KINDS), ("law", LAWS), ("mode", MODES), ("unit", UNITS)):
+    words = (("kind", KINDS), ("law", LAWS), ("mode", MODES), ("unit", tuple(UNITS)), ("optimizer", OPTIMIZERS))
+    for key, allowed in words:
         if key in options:
             if options[key] not in allowed:
                 raise HeadSpecError(f"heads.{name}.{key}: {unknown_name(key, options[key], allowed)}")
@@ -172,61 +193,97 @@ def _typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     for key in _NUMBERS:
         if key in options:
             typed[key] = _number(name, key, options[key])
-    for key, smallest in (("choices", 1), ("dims", 1)):
+    for key in ("choices", "dims"):
         if key in options:
             number = _number(name, key, options[key])
-            if number != int(number) or number < smallest:
-                raise _error(name, key, f"expected a whole number of at least {smallest}, got {options[key]!r}")
+            if number != int(number) or number < 1:
+                raise _error(name, key, f"expected a whole number of at least 1, got {options[key]!r}")
             typed[key] = int(number)
-    if "target" in options:
-        try:
-            typed["target"] = parse_schedule(options["target"])
-        except ScheduleError as error:
-            message = str(error)
-            prefix = f"heads.{name}." if message.startswith("target: ") else f"heads.{name}.target."
-            raise HeadSpecError(prefix + message) from None
+    for key in ("target", "alpha"):
+        if key in options:
+            typed[key] = _schedule(name, key, options[key])
+    if "active_when" in options:
+        typed["active_when"] = _conditions(name, options["active_when"])
     return typed
+
+
+def _schedule(name: str, key: str, value: object) -> Schedule:
+    try:
+        return parse_schedule(value)
+    except ScheduleError as error:
+        # A message about a bare number already carries the word `target` for a key.
+        message = str(error)
+        inner = message.removeprefix("target: ")
+        raise HeadSpecError(f"heads.{name}.{key}{': ' if inner != message else '.'}{inner}") from None
+
+
+def _conditions(name: str, value: object) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    if not isinstance(value, Mapping) or not value:
+        raise _error(name, "active_when", f"expected a mapping from head to a list of choices, got {value!r}")
+    conditions = []
+    for head, choices in value.items():
+        numbers: tuple[Any, ...] = tuple(choices) if isinstance(choices, list | tuple) else (choices,)
+        if not numbers or not all(type(number) is int and number >= 0 for number in numbers):
+            raise _error(name, f"active_when.{head}", f"expected numbers of choices such as [2], got {choices!r}")
+        if head == name:
+            raise _error(name, f"active_when.{head}", "a head cannot depend on itself")
+        conditions.append((str(head), numbers))
+    return tuple(conditions)
 
 
 def _refuse_keys_of_other_kinds(name: str, typed: Mapping[str, Any]) -> None:
     kind = typed.get("kind", "categorical")
-    foreign = ("choices",) if kind == "gaussian" else ("dims", "log_std_min", "log_std_max")
-    for key in foreign:
-        if key in typed:
-            raise _error(name, key, f"a {kind} head has no {key}, got {typed[key]!r}; say kind if it is another")
+    for other, keys in _KEYS_OF_KIND.items():
+        for key in keys:
+            if key in typed and other != kind:
+                raise _error(name, key, f"a {kind} head has no {key}, got {typed[key]!r}; say kind if it is another")
 
 
 def _with_law(name: str, typed: dict[str, Any]) -> HeadSpec:
     """Settles what the law needs and refuses what contradicts it."""
-    law = typed.setdefault("law", "fixed" if "alpha" in typed else "pi")
-    alpha = typed.pop("alpha", None)
-    if law == "fixed":
-        if alpha is None:
-            raise _error(name, "alpha", "law fixed needs the constant coefficient `alpha`")
-        for key in (
-            "target",
-            "unit",
-            "mode",
-            "alpha_init",
-            "alpha_min",
-            "alpha_max",
-            "gain_proportional",
-            "gain_integral",
-        ):
-            if key in typed:
-                raise _error(name, key, f"law fixed keeps alpha at {alpha:g} and has no {key}; remove one of the two")
-        if alpha < 0.0:
-            raise _error(name, "alpha", f"must be at least 0, got {alpha:g}")
-        return HeadSpec(**typed, alpha_init=alpha, alpha_min=0.0, alpha_max=max(alpha, 1.0))
+    alpha = typed.get("alpha")
+    usual = "pi" if alpha is None else "fixed" if isinstance(alpha, Constant) else "decay"
+    law = typed.setdefault("law", usual)
+    for other, keys in _KEYS_OF_LAW.items():
+        for key in keys:
+            if key in typed and key not in _KEYS_OF_LAW[law]:
+                shown = alpha.to_value() if alpha is not None else "unset"
+                what = (
+                    f"law {law} takes its alpha ({shown}) from the configuration and" if not _KEYS_OF_LAW[law] else law
+                )
+                raise _error(name, key, f"{what} has no {key}, which belongs to law {other}; remove one of the two")
+    if law in ("fixed", "decay"):
+        return _prescribed(name, typed, alpha)
     if alpha is not None:
         raise _error(
             name,
             "alpha",
-            f"is the coefficient of law fixed, but the law is {law}; to start there say alpha_init",
+            f"is the coefficient of laws fixed and decay, the law is {law}; to start there say alpha_init",
         )
-    typed.setdefault("target", Constant(_DEFAULT_TARGET))
+    if law == "dual" and typed.get("mode") == "track":
+        raise _error(name, "mode", "law dual has positive temperatures only and cannot track; use law pi or mode floor")
+    if "target" not in typed:
+        if typed.get("unit", "fraction") != "fraction":
+            raise _error(
+                name, "target", f"needed with unit {typed['unit']}; the default {_DEFAULT_TARGET} is a fraction"
+            )
+        typed["target"] = Constant(_DEFAULT_TARGET)
     typed.setdefault("alpha_min", -0.05 if typed.get("mode") == "track" else _LOG_ALPHA_FLOOR)
+    typed.setdefault("learning_rate", _LEARNING_RATES[typed.get("optimizer", "adam")])
     return HeadSpec(**typed)
+
+
+def _prescribed(name: str, typed: Mapping[str, Any], alpha: Schedule | None) -> HeadSpec:
+    """Returns a head whose alpha is given and not learned."""
+    law = typed["law"]
+    if alpha is None:
+        raise _error(name, "alpha", f"law {law} needs the coefficient `alpha`")
+    if law == "fixed" and not isinstance(alpha, Constant):
+        raise _error(name, "alpha", f"law fixed needs a number, got the schedule {alpha.to_value()}; say law decay")
+    low, high = alpha.range()
+    if low < 0.0:
+        raise _error(name, "alpha", f"must be at least 0, got {low:g}")
+    return HeadSpec(**typed, alpha_init=alpha.value(Clock()), alpha_min=0.0, alpha_max=max(high, 1.0))
 
 
 def _check_ranges(spec: HeadSpec) -> None:
@@ -238,9 +295,18 @@ def _check_ranges(spec: HeadSpec) -> None:
         return
     _check_loop(spec)
     for extreme in spec.target.range():
-        if not 0.0 <= extreme <= FRACTION_MAX:
-            why = f"a fraction lies between 0 and {FRACTION_MAX} (1 is the uniform choice, which no loop can hold)"
-            raise _error(spec.name, "target", f"out of reach: {why}, got {extreme:g}")
+        try:
+            coefficients = spec.coefficients(extreme)
+        except TargetError as error:
+            raise _error(spec.name, "target", str(error)) from None
+        capacity = spec.entropy_capacity
+        if capacity is not None and spec.unit != "fraction":
+            highest = math.nextafter(capacity, math.inf)
+            if coefficients.constant > highest:
+                text = (
+                    f"{extreme:g} {spec.unit} are {coefficients.constant:.4g} nats, the head's most are {capacity:.4g}"
+                )
+                raise _error(spec.name, "target", f"out of reach: {text}")
 
 
 def _check_loop(spec: HeadSpec) -> None:
@@ -254,7 +320,7 @@ def _check_loop(spec: HeadSpec) -> None:
     if spec.alpha_init <= 0.0 or not spec.alpha_min <= spec.alpha_init <= spec.alpha_max:
         text = f"must be positive and lie between {bounds}, got {spec.alpha_init:g}"
         raise _error(spec.name, "alpha_init", text)
-    for key in ("gain_proportional", "gain_integral"):
+    for key in ("gain_proportional", "gain_integral", "learning_rate"):
         if getattr(spec, key) < 0.0:
             raise _error(spec.name, key, f"must be at least 0, got {getattr(spec, key):g}")
 

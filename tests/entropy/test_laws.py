@@ -11,7 +11,7 @@ from headctl.entropy.laws import Bounds, proportional_integral
 def step(alpha: float, error: float, *, low: float = 1e-4, high: float = 1.0, kp: float = 2.0, ki: float = 0.125):
     vector = torch.tensor
     bounds = Bounds(vector([low]), vector([high]), vector([math.log(max(low, 1e-4))]), vector([math.log(high)]))
-    return proportional_integral(vector([alpha]).log(), vector([error]), vector([kp]), vector([ki]), bounds)
+    return proportional_integral(vector([alpha]).log(), vector([error]), vector([kp]), vector([ki * error]), bounds)
 
 
 def test_a_step_by_hand():
@@ -62,6 +62,6 @@ def test_log_alpha_never_leaves_its_bounds():
     bounds = Bounds(torch.tensor([1e-4]), torch.tensor([1.0]), torch.tensor([math.log(1e-4)]), torch.tensor([0.0]))
     for _ in range(1000):
         log_alpha = proportional_integral(
-            log_alpha, torch.tensor([0.9]), torch.tensor([0.0]), torch.tensor([5.0]), bounds
+            log_alpha, torch.tensor([0.9]), torch.tensor([0.0]), torch.tensor([4.5]), bounds
         ).log_alpha
     assert log_alpha.item() == 0.0

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headctl.entropy.schedules import Clock, Schedule, ScheduleError, parse_schedule
+from headctl.entropy.schedule_parser import parse_schedule
+from headctl.entropy.schedules import Clock, Schedule, ScheduleError
 
 
 def at(schedule: Schedule, progress: float) -> float:
