@@ -51,6 +51,8 @@ class HeadReport:
     saturated_late: float
     """Share of the last half's iterations in which the head was SATURATED, COLLAPSED or INACTIVE."""
     bonus_to_policy_grad: float
+    beyond_reach: float
+    """Mean share of the last half's updates whose target was more than the states allowed."""
     skipped: int
 
 
@@ -66,7 +68,7 @@ def explain_head(head: HeadReport) -> list[Finding]:
     """Says why a head has its status, and what to change where something should be."""
     if head.status == "FIXED":
         level = f", its entropy fraction is {head.fraction:.2f}" if not math.isnan(head.fraction) else ""
-        return [Finding("note", head.name, f"FIXED: alpha is held at {head.alpha:.3g} by law fixed, no target{level}.")]
+        return [Finding("note", head.name, f"FIXED: alpha is {head.alpha:.3g} by law {head.law}, no target{level}.")]
     reasons = {"INACTIVE": _inactive, "SATURATED": _saturated, "COLLAPSED": _collapsed, "SLACK": _slack}
     explain = reasons.get(head.status, _tracking)
     findings = [explain(head)]
@@ -77,6 +79,9 @@ def explain_head(head: HeadReport) -> list[Finding]:
         if name in passed:
             text = f"was {name} in {passed[name]:.0%} of the iterations, no longer now."
             findings.append(Finding("note", head.name, text))
+    if head.beyond_reach >= 0.1 and head.status != "SATURATED":
+        text = f"in {head.beyond_reach:.0%} of the updates its target was more than the states it met allow; lower it."
+        findings.append(Finding("note", head.name, text))
     if head.skipped:
         text = (
             f"{head.skipped} updates had an entropy that was not finite and were left out; lower "
@@ -163,6 +168,8 @@ def _saturated(head: HeadReport) -> Finding:
 
 def _cause(head: HeadReport) -> str:
     """Names what makes a target hard to reach, where the numbers show it."""
+    if head.beyond_reach >= 0.5:
+        return f"In {head.beyond_reach:.0%} of the updates it asked for more than the states it met allow. "
     if head.active_share < _RARE:
         return f"Only {head.active_share:.1%} of the rows give it a choice, so its bonus has little to act on. "
     if 0.0 < head.capacity < math.log(1.5):

@@ -167,6 +167,14 @@ METRICS: tuple[Metric, ...] = (
         "Any other number: the policy produces inf or nan; lower ppo.learning_rate, check the observations",
     ),
     Metric(
+        "heads/<head>/beyond_reach",
+        "1",
+        "Share of updates in which the target was more than the head could reach in the states it met; the controller "
+        "then asks for what can be reached",
+        "0",
+        "Above 0.1: lower the target, or give it as a fraction, which follows the legal actions",
+    ),
+    Metric(
         "heads/<head>/bonus_to_policy_grad",
         "1",
         "Gradient norm of the head's entropy bonus divided by that of the policy loss, both with respect to the head's "

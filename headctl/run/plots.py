@@ -63,13 +63,13 @@ def head_curves(reader: RunReader, head: str) -> HeadCurves:
 
     written = reader.config.heads.get(head)
     options: dict[str, Any] = written if isinstance(written, dict) else {"target": written}
-    fixed = options.get("law") == "fixed"
-    bounds = (math.nan, math.nan) if fixed else (options.get("alpha_min", math.nan), options.get("alpha_max", math.nan))
+    free = "target" not in options  # laws fixed and decay hold no target
+    bounds = (math.nan, math.nan) if free else (options.get("alpha_min", math.nan), options.get("alpha_max", math.nan))
     return HeadCurves(
         name=head,
         law=str(options.get("law", "pi")),
-        mode="" if fixed else str(options.get("mode", "floor")),
-        target_text="" if fixed else describe_target(options.get("target")),
+        mode="" if free else str(options.get("mode", "floor")),
+        target_text="" if free else describe_target(options.get("target"), str(options.get("unit", "fraction"))),
         alpha_bounds=(float(bounds[0]), float(bounds[1])),
         steps=column("agent_steps"),
         fraction=column(f"heads/{head}/fraction"),

@@ -78,7 +78,11 @@ def key_table(section: str) -> str:
 
 def head_table() -> str:
     """Returns the table of the keys that every head may have."""
-    special = {"target": "0.5", "alpha": "", "kind": "", "choices": "", "dims": "", "alpha_min": "1e-4, track: -0.05"}
+    special = {
+        "target": "0.5",
+        "alpha_min": "1e-4, track: -0.05",
+        "learning_rate": "adam: 0.03, sgd: 1.0",
+    } | dict.fromkeys(("alpha", "kind", "choices", "dims", "active_when"), "")
     defaults = {field.name: field.default for field in fields(HeadSpec) if field.default is not MISSING}
     rows = ["| key | default | meaning |", "|---|---|---|"]
     for key, meaning in HEAD_KEYS.items():

@@ -214,7 +214,7 @@ def _head_report(reader: RunReader, head: str) -> HeadReport:
 
     written = reader.config.heads.get(head)
     options: Mapping[str, Any] = written if isinstance(written, Mapping) else {"target": written}
-    fixed = options.get("law") == "fixed"
+    free = "target" not in options  # laws fixed and decay hold no target
     statuses = reader.statuses(head)
     known = [status for status in statuses if status]
     counts = Counter(known)
@@ -233,8 +233,8 @@ def _head_report(reader: RunReader, head: str) -> HeadReport:
     return HeadReport(
         name=head,
         law=str(options.get("law", "pi")),
-        mode="" if fixed else str(options.get("mode", "floor")),
-        target="" if fixed else describe_target(options.get("target")),
+        mode="" if free else str(options.get("mode", "floor")),
+        target="" if free else describe_target(options.get("target"), str(options.get("unit", "fraction"))),
         target_fraction=last("target_fraction"),
         target_entropy=last("target_entropy"),
         fraction=last("fraction"),
@@ -242,8 +242,8 @@ def _head_report(reader: RunReader, head: str) -> HeadReport:
         capacity=last("capacity"),
         error=last("target_fraction") - last("fraction"),
         alpha=alpha,
-        alpha_min=alpha if fixed else float(options.get("alpha_min", math.nan)),
-        alpha_max=alpha if fixed else float(options.get("alpha_max", math.nan)),
+        alpha_min=alpha if free else float(options.get("alpha_min", math.nan)),
+        alpha_max=alpha if free else float(options.get("alpha_max", math.nan)),
         status=statuses[-1],
         status_since=int(reader.number("agent_steps", reader.records[min(since, len(statuses) - 1)])),
         status_shares={status: count / len(known) for status, count in counts.most_common()},
@@ -251,17 +251,22 @@ def _head_report(reader: RunReader, head: str) -> HeadReport:
         shortfall=_mean(max(0.0, miss) if not math.isnan(miss) else math.nan for miss in misses),
         saturated_late=len(stuck) / len(late_statuses) if late_statuses else math.nan,
         bonus_to_policy_grad=_mean(reader.number(f"heads/{head}/bonus_to_policy_grad", record) for record in late),
+        beyond_reach=_mean(reader.number(f"heads/{head}/beyond_reach", record) for record in late),
         skipped=int(sum(skipped)),
     )
 
 
-def describe_target(target: object) -> str:
-    """Returns a target in a few characters: ``0.3``, or ``0.8 to 0.3, linear``."""
-    if isinstance(target, Mapping):
-        if "start" in target and "end" in target:
-            return f"{target['start']} to {target['end']}, {target.get('schedule', '')}"
-        return str(target.get("value", target.get("schedule", "")))
-    return "" if target is None else str(target)
+def describe_target(target: object, unit: str = "fraction") -> str:
+    """Returns a target in a few words: ``0.3``, ``0.8 to 0.3, linear``, ``0.1 epsilon``."""
+    if target is None:
+        return ""
+    if not isinstance(target, Mapping):
+        text = str(target)
+    elif "start" in target and "end" in target:
+        text = f"{target['start']} to {target['end']}, {target.get('schedule', '')}"
+    else:
+        text = str(target.get("value", target.get("schedule", "")))
+    return text if unit == "fraction" else f"{text} {unit}"
 
 
 def _mean(values: Any) -> float:

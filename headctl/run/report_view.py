@@ -111,7 +111,9 @@ def head_table(heads: Sequence[HeadReport], *, wide: bool = True) -> Table:
         cells += [number_text(head.target_fraction), number_text(head.fraction), short]
         cells += [f"{number_text(head.entropy, 2)} / {number_text(head.capacity, 2)}"] if wide else []
         cells.append(number_text(head.alpha, 4))
-        cells += ["-" if head.law == "fixed" else f"{head.alpha_min:g} .. {head.alpha_max:g}"] if wide else []
+        cells += (
+            ["-" if head.alpha_min == head.alpha_max else f"{head.alpha_min:g} .. {head.alpha_max:g}"] if wide else []
+        )
         cells += [Text(head.status or "-", STATUS_STYLES.get(head.status, "")), share_text(head.status_shares)]
         cells += ["-" if math.isnan(head.active_share) else f"{head.active_share:.0%}"] if wide else []
         table.add_row(*cells)

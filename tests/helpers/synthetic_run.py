@@ -50,6 +50,7 @@ def course(
             "status": at(status, progress),
             "weight": weight,
             "skipped": 0.0,
+            "beyond_reach": 0.0,
             "bonus_to_policy_grad": 0.1,
         }
 

@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,16 @@ def test_skipped_updates_and_loud_bonuses_are_reported(tmp_path):
     assert any("3.0 times as hard" in text for text in warnings)
 
 
+def test_a_target_beyond_reach_is_named_as_the_cause(tmp_path):
+    def beyond(status):
+        return lambda progress: course(0.3, 0.6, 1.0, status)(progress) | {"beyond_reach": 0.75}
+
+    saturated = report_of(tmp_path / "a", {"weapon": beyond(HeadStatus.SATURATED)})
+    assert any("In 75% of the updates it asked for more" in text for text in texts(saturated, "weapon", "warning"))
+    tracking = report_of(tmp_path / "b", {"weapon": beyond(HeadStatus.TRACKING)})
+    assert any("in 75% of the updates its target" in text for text in texts(tracking, "weapon", "note"))
+
+
 def test_an_unfinished_run_says_how_to_continue(tmp_path):
     report = report_of(tmp_path, done=10)
     assert not report.finished
@@ -158,10 +169,11 @@ def test_json_is_strict_and_complete(tmp_path):
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_report_on_a_page(tmp_path, width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(tmp_path)
     console = make_console()
-    console.print(render_report(report_of(tmp_path), [tmp_path / "heads.png"], width=console.width))
+    console.print(render_report(report_of(Path()), [Path("run/report/heads.png")], width=console.width))
     page = capsys.readouterr().out
-    assert max(len(line) for line in page.splitlines()) <= width or str(tmp_path) in page
+    assert max(len(line) for line in page.splitlines()) <= width
     assert "…" not in page
     for part in ("maneuver", "SATURATED", "50% saturated", "straight", "99.5%", "97.2% .. 99.9%", "heads.png"):
         assert part in page
@@ -214,3 +226,5 @@ def test_small_words():
     assert duration_text(math.nan) == "-"
     assert describe_target(0.3) == "0.3"
     assert describe_target(None) == ""
+    assert describe_target(0.1, "epsilon") == "0.1 epsilon"
+    assert describe_target({"schedule": "steps", "values": [0.8, 0.3]}) == "steps"
