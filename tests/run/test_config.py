@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headctl.entropy.schedule_parser import SCHEDULES
+from headctl.entropy.targets import UNITS
 from headctl.run.config import ConfigError, RunConfig, load_config, parse_config, to_yaml
 from headctl.run.reference import describe_keys, tables, with_tables
 
@@ -56,6 +58,9 @@ def test_an_empty_file_is_all_defaults():
         ("heads: {weapon: {alpha: 0.1, target: 0.3}}", ["heads.weapon.target", "law fixed"]),
         ("heads: {params: {choices: 3}}", ["heads.params", "gaussian"]),
         ("heads: {maneuver: {choices: 3}}", ["heads.maneuver.choices", "the configuration says 3"]),
+        ("heads: {params: {active_when: {wepon: [1]}}}", ["heads.params.active_when", "Did you mean 'weapon'?"]),
+        ("heads: {params: {active_when: {weapon: [4]}}}", ["heads.params.active_when.weapon", "0 to 3", "[4]"]),
+        ("heads: {weapon: {active_when: {params: [0]}}}", ["heads.weapon.active_when.params", "continuous head"]),
         ("heads: 3", ["heads: expected a mapping", "got 3"]),
         ("ppo: {epoch: 3}", ["ppo.epoch", "Did you mean 'epochs'?", "minibatch_size"]),
         ("pppo: {epochs: 3}", ["pppo: unknown key", "Did you mean 'ppo'?"]),
@@ -177,6 +182,24 @@ def test_the_resolved_configuration_loads_equal(tmp_path):
     assert config.heads["weapon"] == {"law": "fixed", "alpha": 0.02}
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "{law: dual, optimizer: sgd}",
+        "{law: decay, alpha: {schedule: linear, start: 0.05, end: 0.001}}",
+        "{unit: epsilon, target: 0.1}",
+        "{active_when: {weapon: [1, 2]}, target: 0.3}",
+        "{target: {schedule: steps, values: [0.8, 0.3], at: [0.5]}}",
+        "{target: {schedule: piecewise, points: [[0, 0.8], [1, 0.3]]}}",
+        "{target: {schedule: stages, stages: {merge: 0.8, guns: 0.3}}}",
+        "{target: {schedule: performance, start: 0.8, end: 0.3, reheat: true}}",
+    ],
+)
+def test_every_form_of_a_head_round_trips(head):
+    config = parse_config(f"heads: {{maneuver: {head}}}")
+    assert parse_config(to_yaml(config)) == config
+
+
 def test_every_shipped_configuration_loads_and_round_trips():
     shipped = sorted((ROOT / "configs").glob("*.yaml"))
     assert shipped
@@ -243,6 +266,11 @@ def test_the_documentation_has_exactly_the_keys_of_the_code():
     headings = {line[3:] for line in DOCUMENT.splitlines() if line.startswith("## ")}
     assert set(wanted) <= headings
     assert all(key.meaning for key in describe_keys())
+
+
+def test_the_documentation_names_every_schedule_and_unit():
+    for name in (*SCHEDULES, *UNITS):
+        assert f"\n| `{name}` | " in DOCUMENT
 
 
 def test_loading_a_configuration_loads_nothing_heavy():
