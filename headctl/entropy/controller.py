@@ -14,7 +14,7 @@ from torch import Tensor
 from headctl.entropy.agenda import Agenda
 from headctl.entropy.laws import Adam, Bounds, proportional_integral
 from headctl.entropy.monitor import HeadMonitor, Update
-from headctl.entropy.packing import HeadValues, pack
+from headctl.entropy.packing import HeadValues, finite, pack, weighted_sum, without_gaps
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.entropy.status import HeadStatus
 from headctl.entropy.targets import FRACTION_MAX, target_fraction
@@ -131,14 +131,12 @@ class MultiHeadEntropyController:
             ValueError: Heads missing or unknown, or shapes that do not fit.
         """
         entropies = pack(self.heads, "entropy", entropy)
-        rows = entropies.shape[0]
         if weight is None:
-            means = entropies.mean(0)
+            share = torch.full_like(entropies, 1.0 / entropies.shape[0])
         else:
             weights = pack(self.heads, "weight", weight, like=entropies)
-            sums = torch.where(weights > 0, entropies * weights, 0.0).sum(0)
-            means = sums / weights.sum(0).clamp(min=_RARE_SHARE * rows)
-        return (self.alpha * torch.where(torch.isfinite(means), means, 0.0)).sum()
+            share = weights / weights.sum(0).clamp(min=_RARE_SHARE * entropies.shape[0])
+        return weighted_sum(entropies, self.alpha * share)
 
     @torch.no_grad()
     def observe(
@@ -153,7 +151,8 @@ class MultiHeadEntropyController:
             weight: 1 where the head had a real choice that mattered, else 0; same shapes. ``None``: 1 everywhere.
 
         Raises:
-            ValueError: Heads missing or unknown, shapes that do not fit, or no capacity for a head of unknown size.
+            ValueError: Heads missing or unknown, shapes that do not fit, no capacity for a head of unknown size, or a
+                negative weight (asked on the CPU only: elsewhere the question would wait for the device).
         """
         entropies = pack(self.heads, "entropy", entropy)
         rows = entropies.shape[0]
@@ -167,19 +166,14 @@ class MultiHeadEntropyController:
         else:
             capacities = pack(self.heads, "capacity", capacity, like=entropies)
         if weight is None:
-            added = torch.stack((entropies.sum(0), capacities.sum(0), torch.full_like(self.alpha, rows)))
+            weight_sum = torch.full_like(self.alpha, rows)
         else:
             weights = pack(self.heads, "weight", weight, like=entropies)
-            active = weights > 0
-            added = torch.stack(
-                (
-                    torch.where(active, entropies * weights, 0.0).sum(0),
-                    torch.where(active, capacities * weights, 0.0).sum(0),
-                    weights.sum(0),
-                )
-            )
-        self._sums[:3] += added
-        self._sums[3] += rows
+            if weights.device.type == "cpu" and not torch.compiler.is_compiling() and bool(weights.amin() < 0):
+                raise ValueError(f"weight: must be at least 0 in every row, got {weights.amin().item():g}")
+            entropies, capacities = without_gaps(entropies) * weights, without_gaps(capacities) * weights
+            weight_sum = weights.sum(0)
+        self._sums += torch.stack((entropies.sum(0), capacities.sum(0), weight_sum, torch.full_like(weight_sum, rows)))
 
     @torch.no_grad()
     def step(
@@ -218,7 +212,7 @@ class MultiHeadEntropyController:
         fraction = (entropy_sum - floor_sum) / span
         target = self._target_fractions(capacity_sum / weight_sum)
         difference = target.clamp(0.0, FRACTION_MAX) - fraction
-        measured = torch.isfinite(difference)
+        measured = finite(sums) & torch.isfinite(difference)
         error = torch.where(measured, difference, 0.0)
         rise = self._gain_integral * error
         if self._adam is not None:
@@ -232,7 +226,7 @@ class MultiHeadEntropyController:
                 fraction=fraction,
                 error=error,
                 inactive=span <= 0,
-                broken=~torch.isfinite(span + entropy_sum),
+                broken=~finite(sums),
                 beyond=target > FRACTION_MAX,
                 alpha=self.alpha,
                 at_upper=moved.at_upper,

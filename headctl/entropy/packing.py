@@ -1,9 +1,10 @@
-"""Per-head values of a call, checked and packed into one tensor with a column per head.
+"""Per-head values of a call: checked, packed into one tensor with a column per head, and summed safely.
 
 Shapes: B samples, H heads.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,52 @@ from headctl.messages import unknown_name
 
 HeadValues = Mapping[str, Tensor] | Tensor
 """Per-head values: a mapping from head to ``[B]``, or all heads packed as ``[B, H]``."""
+
+# Entropies that are not finite are summed as this number: it vanishes times a weight of 0, so that padding may hold
+# anything, and lies far beyond whatever an entropy can be, so that with a weight the sum gives the fault away.
+_GAP = 1e30
+_LIMIT = 1e15
+
+
+def without_gaps(values: Tensor) -> Tensor:
+    """Returns values in which whatever is not finite is a huge number instead; times a weight of 0 it vanishes."""
+    return torch.nan_to_num(values, nan=_GAP, posinf=_GAP, neginf=_GAP)
+
+
+def finite(sums: Tensor) -> Tensor:
+    """Returns where sums over samples, ``[..., H]``, saw only finite values with a weight: bool ``[H]``."""
+    return (sums.abs() < _LIMIT).view(-1, sums.shape[-1]).all(0)
+
+
+class WeightedSum(torch.autograd.Function):
+    """Sum of ``coefficient * entropy`` over samples and heads, with the coefficient as gradient.
+
+    A head with a value that is not finite in a row with a weight adds nothing, neither to the sum nor to the gradient.
+    """
+
+    @staticmethod
+    def forward(entropy: Tensor, coefficient: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the sum, and 1 where a head counts, else 0 ``[H]``; both arguments are ``[B, H]``."""
+        sums = (without_gaps(entropy) * coefficient).sum(0)
+        counts = finite(sums)
+        return torch.where(counts, sums, 0.0).sum(), counts
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        """Keeps what the gradient needs."""
+        ctx.save_for_backward(inputs[1], output[1])
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Returns the gradient of the entropies."""
+        coefficient, counts = ctx.saved_tensors
+        return gradients[0] * coefficient * counts, None
+
+
+def weighted_sum(entropy: Tensor, coefficient: Tensor) -> Tensor:
+    """Returns the sum over samples and heads of ``coefficient * entropy``, both ``[B, H]``, by :class:`WeightedSum`."""
+    return WeightedSum.apply(entropy, coefficient)[0]  # pyright: ignore[reportOptionalSubscript, reportIndexIssue]
 
 
 def pack(heads: tuple[str, ...], argument: str, values: HeadValues, like: Tensor | None = None) -> Tensor:
