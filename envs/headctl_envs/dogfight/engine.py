@@ -202,7 +202,9 @@ class DogfightEngine:
         rules = rules_struct(
             self.config, num_seats=self.num_seats, max_decisions=max_decisions, game_offset=game_offset
         )
-        airframe = airframe_struct(AIRFRAMES[self.config.airframe])
+        airframe = airframe_struct(
+            AIRFRAMES[self.config.airframe], self.config.decision_period_s / self.config.substeps
+        )
         airframes = wp.array([airframe] * self.num_seats, dtype=Airframe, device=self._warp_device)
         weight, seed = view("weight", self._weight), view("seed", self._seed_buffer)
         actions = {name: fill(Actions(), tensors) for name, tensors in self._actions.items()}

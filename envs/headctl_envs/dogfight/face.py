@@ -121,7 +121,7 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
         return self._observations(), {agent: self._info(seat, None) for seat, agent in enumerate(AGENTS)}
 
     def step(
-        self, actions: Mapping[str, Mapping[str, Any]]
+        self, actions: Mapping[str, Mapping[str, Any] | None]
     ) -> tuple[dict[str, Observation], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Flies one decision of both aircraft.
 
@@ -215,12 +215,8 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
         """Numbers about the last decision from one seat's side; the keys never change."""
         outcome, cause, *terms = scores or (0, 0, 0.0, 0.0, 0.0)
         sign = 1.0 if seat == 0 else -1.0
-        values = (
-            outcome,
-            cause,
-            *(sign * term + 0.0 for term in terms),
-            *self._features[seat, [HEALTH, ROUNDS]].tolist(),
-        )
+        stores = self._features[seat, [HEALTH, ROUNDS]].tolist()
+        values = (outcome, cause, *(sign * term + 0.0 for term in terms), *stores)
         return dict(zip(INFO_KEYS, values, strict=True))
 
 

@@ -15,6 +15,7 @@ from headctl_envs.dogfight.warp_struct import struct
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
+# ruff: noqa: PLR0917  - that language has no keyword arguments
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 
 wp.set_module_options({"enable_backward": False})
@@ -31,7 +32,8 @@ class Airframe:
     """An :class:`AirframeParams` as the kernels read it: same units, divisors as reciprocals.
 
     ``lift_factor`` times density times speed squared is the load factor per unit of CL; ``thrust_factor`` turns kN into
-    multiples of the weight; ``per_...`` are reciprocals.
+    multiples of the weight; ``per_...`` are reciprocals; ``..._decay`` are the shares of a gap to the command that are
+    left after one substep, or half of one.
     """
 
     lift_factor: wp.float32
@@ -46,20 +48,25 @@ class Airframe:
     lift_min: wp.float32
     load_factor_max: wp.float32
     load_factor_min: wp.float32
-    per_load_factor_lag: wp.float32
     roll_rate_max_rad_s: wp.float32
     per_roll_full_speed: wp.float32
-    per_roll_lag: wp.float32
+    roll_lag_s: wp.float32
+    lever_lag_s: wp.float32
     per_lever_lag: wp.float32
     lever_rate_per_s: wp.float32
     lever_military: wp.float32
     per_lever_dry: wp.float32
     per_lever_wet: wp.float32
+    substep_s: wp.float32
+    load_decay_half: wp.float32
+    load_decay: wp.float32
+    roll_decay_half: wp.float32
+    roll_decay: wp.float32
 
 
 @struct
 class Motion:
-    """State of one aircraft, or its time derivative: position m (NED), attitude, speed m/s, g, rad/s, lever 0..1."""
+    """State of one aircraft: position in m (NED), attitude, speed in m/s, load factor in g, roll rate rad/s, lever."""
 
     position: wp.vec3
     attitude: wp.quat
@@ -67,6 +74,15 @@ class Motion:
     load_factor: wp.float32
     roll_rate: wp.float32
     lever: wp.float32
+
+
+@struct
+class Path:
+    """The part of the state that the Runge-Kutta step integrates, or its time derivative."""
+
+    position: wp.vec3
+    attitude: wp.quat
+    speed: wp.float32
 
 
 @struct
@@ -96,18 +112,21 @@ class Air:
     sound_lapse: wp.float32
 
 
-def airframe_struct(params: AirframeParams) -> Airframe:
-    """Brings the constants of an aircraft type into the kernels' form."""
+def airframe_struct(params: AirframeParams, substep_s: float) -> Airframe:
+    """Brings the constants of an aircraft type into the kernels' form, for substeps of ``substep_s`` seconds."""
     airframe = Airframe()
     weight = params.mass_kg * GRAVITY
     airframe.lift_factor = 0.5 * params.wing_area_m2 / weight
     airframe.thrust_factor = 1000.0 * params.thrust_scale / weight
-    airframe.per_load_factor_lag = 1.0 / params.load_factor_lag_s
     airframe.per_roll_full_speed = 1.0 / params.roll_full_speed_m_s
-    airframe.per_roll_lag = 1.0 / params.roll_lag_s
     airframe.per_lever_lag = 1.0 / params.lever_lag_s
     airframe.per_lever_dry = 1.0 / params.lever_military
     airframe.per_lever_wet = 1.0 / (1.0 - params.lever_military)
+    airframe.substep_s = substep_s
+    airframe.load_decay_half = math.exp(-0.5 * substep_s / params.load_factor_lag_s)
+    airframe.load_decay = math.exp(-substep_s / params.load_factor_lag_s)
+    airframe.roll_decay_half = math.exp(-0.5 * substep_s / params.roll_lag_s)
+    airframe.roll_decay = math.exp(-substep_s / params.roll_lag_s)
     for name in (
         "thrust_idle_share",
         "drag_zero_lift",
@@ -120,6 +139,8 @@ def airframe_struct(params: AirframeParams) -> Airframe:
         "load_factor_max",
         "load_factor_min",
         "roll_rate_max_rad_s",
+        "roll_lag_s",
+        "lever_lag_s",
         "lever_rate_per_s",
         "lever_military",
     ):
@@ -262,58 +283,115 @@ def drag_to_weight(airframe: Airframe, mach: float, lift_slope: float, load_fact
 
 
 @wp.func
-def derivative(state: Motion, command: Command, airframe: Airframe, start: Air) -> Motion:
-    """Time derivative of the state; ``start`` is the air at the beginning of the substep."""
-    air = air_near(start, -state.position[2])
-    speed = wp.max(state.speed, SPEED_MIN)
+def path_rate(
+    path: Path, load: float, lever: float, lean: wp.vec2, brake: float, airframe: Airframe, start: Air
+) -> Path:
+    """Time derivative of the path; ``start`` is the air at the beginning of the substep.
+
+    ``lean`` holds cosine and sine of the angle by which the aircraft has rolled since then. With y and z the axes of
+    the frame that does not roll, lift and weight turn it at ``(g/V) (n cos - z_down)`` about y and
+    ``(g/V) (n sin + y_down)`` about z.
+    """
+    air = air_near(start, -path.position[2])
+    speed = wp.max(path.speed, SPEED_MIN)
     mach = speed * air.inverse_sound
     slope = lift_per_weight(airframe, air, speed)
-    lift = wp.clamp(state.load_factor, airframe.lift_min * slope, airframe.lift_max * slope)
-    thrust = thrust_at_lever(airframe, thrust_to_weight(airframe, air, mach), state.lever)
-    drag = drag_to_weight(airframe, mach, slope, lift, command.brake)
-    forward = forward_of(state.attitude)
-    q = state.attitude
-    # Rows of R(q) that hold the down components of the wing and of the lift axis: all that gravity needs.
-    right_down = 2.0 * (q[1] * q[2] + q[3] * q[0])
-    down_down = 1.0 - 2.0 * (q[0] * q[0] + q[1] * q[1])
-    turn = G / speed
-    pitch = turn * (lift - down_down)
-    yaw = turn * right_down
-    rate = Motion()
+    lift = wp.clamp(load, airframe.lift_min * slope, airframe.lift_max * slope)
+    thrust = thrust_at_lever(airframe, thrust_to_weight(airframe, air, mach), lever)
+    drag = drag_to_weight(airframe, mach, slope, lift, brake)
+    q = path.attitude
+    x = q[0]
+    y = q[1]
+    z = q[2]
+    w = q[3]
+    forward = wp.vec3(1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y))
+    half_turn = 0.5 * G / speed
+    pitch = half_turn * (lift * lean[0] - (1.0 - 2.0 * (x * x + y * y)))
+    yaw = half_turn * (lift * lean[1] + 2.0 * (y * z + w * x))
+    rate = Path()
     rate.position = forward * speed
-    rate.attitude = (q * wp.quat(state.roll_rate, pitch, yaw, 0.0)) * 0.5
+    rate.attitude = wp.quat(y * yaw - z * pitch, w * pitch - x * yaw, w * yaw + x * pitch, -y * pitch - z * yaw)
     rate.speed = G * (thrust - drag + forward[2])
-    rate.load_factor = (command.load_factor - state.load_factor) * airframe.per_load_factor_lag
-    rate.roll_rate = (command.roll_rate - state.roll_rate) * airframe.per_roll_lag
-    rate.lever = wp.clamp(
-        (command.lever - state.lever) * airframe.per_lever_lag, -airframe.lever_rate_per_s, airframe.lever_rate_per_s
-    )
     return rate
 
 
 @wp.func
-def advanced(state: Motion, rate: Motion, dt: float) -> Motion:
-    """``state + dt * rate``, component by component."""
-    moved = Motion()
-    moved.position = state.position + rate.position * dt
-    moved.attitude = state.attitude + rate.attitude * dt
-    moved.speed = state.speed + rate.speed * dt
-    moved.load_factor = state.load_factor + rate.load_factor * dt
-    moved.roll_rate = state.roll_rate + rate.roll_rate * dt
-    moved.lever = state.lever + rate.lever * dt
+def path_after(path: Path, rate: Path, dt: float) -> Path:
+    """``path + dt * rate``, component by component."""
+    moved = Path()
+    moved.position = path.position + rate.position * dt
+    moved.attitude = path.attitude + rate.attitude * dt
+    moved.speed = path.speed + rate.speed * dt
     return moved
 
 
 @wp.func
-def integrate(state: Motion, command: Command, airframe: Airframe, air: Air, dt: float) -> Motion:
-    """One classical fourth-order Runge-Kutta step of ``dt`` s with a constant command; ``air`` is that of ``state``."""
-    k1 = derivative(state, command, airframe, air)
-    k2 = derivative(advanced(state, k1, 0.5 * dt), command, airframe, air)
-    k3 = derivative(advanced(state, k2, 0.5 * dt), command, airframe, air)
-    k4 = derivative(advanced(state, k3, dt), command, airframe, air)
-    mean = advanced(advanced(advanced(k1, k2, 2.0), k3, 2.0), k4, 1.0)
-    new = advanced(state, mean, dt * 0.16666667)
-    new.attitude = wp.normalize(new.attitude)
-    new.speed = wp.max(new.speed, SPEED_MIN)
-    new.lever = wp.clamp(new.lever, 0.0, 1.0)
+def lever_after(lever: float, wanted: float, airframe: Airframe, dt: float) -> float:
+    """Lever after ``dt``: a first-order lag whose rate is limited, solved exactly."""
+    gap = wanted - lever
+    linear = airframe.lever_rate_per_s * airframe.lever_lag_s  # beyond this gap the limit holds
+    excess = wp.abs(gap) - linear
+    left = wp.max(excess - airframe.lever_rate_per_s * dt, 0.0)
+    if excess <= 0.0:
+        left = wp.abs(gap) * wp.exp(-dt * airframe.per_lever_lag)
+    elif left > 0.0:
+        left = left + linear
+    else:
+        left = linear * wp.exp((excess / airframe.lever_rate_per_s - dt) * airframe.per_lever_lag)
+    return wanted - wp.where(gap < 0.0, -left, left)
+
+
+@wp.func
+def roll_after(state: Motion, command: Command, airframe: Airframe, dt: float, decay: float) -> float:
+    """Angle in rad rolled through in ``dt``, exactly: the roll rate approaches its command exponentially."""
+    return command.roll_rate * dt + (state.roll_rate - command.roll_rate) * airframe.roll_lag_s * (1.0 - decay)
+
+
+@wp.func
+def integrate(state: Motion, command: Command, airframe: Airframe, air: Air) -> Motion:
+    """One substep with a constant command; ``air`` is the air around ``state``.
+
+    Load factor, roll rate and lever follow their commands by first-order lags, which are solved exactly. That leaves
+    position, speed and direction of flight, slow compared with the roll, to one classical Runge-Kutta step of fourth
+    order in a frame that does not roll; the roll is put back in at the end.
+    """
+    dt = airframe.substep_s
+    half = 0.5 * dt
+    load_gap = state.load_factor - command.load_factor
+    load_half = command.load_factor + load_gap * airframe.load_decay_half
+    load_full = command.load_factor + load_gap * airframe.load_decay
+    lever_half = lever_after(state.lever, command.lever, airframe, half)
+    lever_full = lever_after(state.lever, command.lever, airframe, dt)
+    turned_half = roll_after(state, command, airframe, half, airframe.roll_decay_half)
+    turned = 0.5 * roll_after(state, command, airframe, dt, airframe.roll_decay)
+    lean_half = wp.vec2(wp.cos(turned_half), wp.sin(turned_half))
+    cosine = wp.cos(turned)
+    sine = wp.sin(turned)
+    lean_full = wp.vec2(1.0 - 2.0 * sine * sine, 2.0 * sine * cosine)
+
+    path = Path()
+    path.position = state.position
+    path.attitude = state.attitude
+    path.speed = state.speed
+    k1 = path_rate(path, state.load_factor, state.lever, wp.vec2(1.0, 0.0), command.brake, airframe, air)
+    k2 = path_rate(path_after(path, k1, half), load_half, lever_half, lean_half, command.brake, airframe, air)
+    k3 = path_rate(path_after(path, k2, half), load_half, lever_half, lean_half, command.brake, airframe, air)
+    k4 = path_rate(path_after(path, k3, dt), load_full, lever_full, lean_full, command.brake, airframe, air)
+    mean = path_after(path_after(path_after(k1, k2, 2.0), k3, 2.0), k4, 1.0)
+    path = path_after(path, mean, dt * 0.16666667)
+
+    q = path.attitude
+    rolled = wp.quat(
+        q[3] * sine + q[0] * cosine,
+        q[1] * cosine + q[2] * sine,
+        q[2] * cosine - q[1] * sine,
+        q[3] * cosine - q[0] * sine,
+    )
+    new = Motion()
+    new.position = path.position
+    new.attitude = wp.normalize(rolled)
+    new.speed = wp.max(path.speed, SPEED_MIN)
+    new.load_factor = load_full
+    new.roll_rate = command.roll_rate + (state.roll_rate - command.roll_rate) * airframe.roll_decay
+    new.lever = wp.clamp(lever_full, 0.0, 1.0)
     return new

@@ -123,7 +123,7 @@ def fly(world: World, rules: Rules, airframes: wp.array[Airframe], n: int) -> No
         command = guide(
             world.choice[n, s], world.trim[n, s], own, world.motion[n, 1 - s], world.view[n, s], airframe, air
         )
-        world.moved[n, s] = integrate(own, command, airframe, air, rules.substep_s)
+        world.moved[n, s] = integrate(own, command, airframe, air)
     for s in range(rules.seats):
         world.motion[n, s] = world.moved[n, s]
     look(world, rules, n)

@@ -162,7 +162,10 @@ def basic_plan(kind: int, g: float, own: Motion, frame: Frame, available: float,
     hand = 1.0
     if kind == TURN_LEFT or kind == CLIMB_LEFT or kind == DIVE_LEFT:
         hand = -1.0
-    plan.lift = frame.up * wp.clamp(level * (1.0 + RESIDUAL_LOAD * g), 0.0, 4.0)
+    steer = wp.clamp(level * (1.0 + RESIDUAL_LOAD * g), -1.0, 4.0)
+    plan.lift = frame.up * wp.abs(steer)
+    if steer < 0.0 and (kind == HOLD or kind == ACCELERATE or kind == DECELERATE):
+        plan.sign = -1.0  # nose high: push, wings level, rather than roll inverted
     if kind == HOLD:
         plan.lever = hold
     elif kind == DECELERATE:
