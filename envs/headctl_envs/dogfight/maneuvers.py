@@ -275,15 +275,21 @@ def fulfil(
 
 
 @wp.func
-def guide(kind: int, params: wp.vec3, own: Motion, foe: Motion, view: Sight, airframe: Airframe, air: Air) -> Command:
-    """The command of maneuver ``kind`` with residuals ``params`` (load factor, throttle, lift vector) in [-1, 1]."""
-    frame = frame_of(own, view)
-    available = load_factor_available(airframe, air, own.speed)
+def hold_lever(own: Motion, frame: Frame, airframe: Airframe, air: Air) -> float:
+    """Lever position that keeps the present speed on the present path."""
     slope = lift_per_weight(airframe, air, own.speed)
     mach = own.speed * air.inverse_sound
     lift = wp.clamp(own.load_factor, airframe.lift_min * slope, airframe.lift_max * slope)
     drag = drag_to_weight(airframe, mach, slope, lift, 0.0)
-    hold = lever_for_thrust(airframe, thrust_to_weight(airframe, air, mach), drag - frame.forward[2])
+    return lever_for_thrust(airframe, thrust_to_weight(airframe, air, mach), drag - frame.forward[2])
+
+
+@wp.func
+def guide(kind: int, params: wp.vec3, own: Motion, foe: Motion, view: Sight, airframe: Airframe, air: Air) -> Command:
+    """The command of maneuver ``kind`` with residuals ``params`` (load factor, throttle, lift vector) in [-1, 1]."""
+    frame = frame_of(own, view)
+    available = load_factor_available(airframe, air, own.speed)
+    hold = hold_lever(own, frame, airframe, air)
     plan = Plan()
     if kind >= PURE:
         plan = tracking_plan(kind, params[0], own, foe, frame, view, available, hold)

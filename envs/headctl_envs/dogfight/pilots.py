@@ -19,13 +19,16 @@ from headctl_envs.dogfight.maneuvers import (
     PULL_UP,
     PURE,
     PUSH_OVER,
+    RESIDUAL_LEVER,
     RESIDUAL_LOAD,
     RESIDUAL_TILT,
     TURN_LEFT,
     TURN_RIGHT,
     Frame,
     basic_plan,
+    chase_lever,
     frame_of,
+    hold_lever,
     pursuit_lift,
 )
 from headctl_envs.dogfight.sensing import WEAPON_GUN
@@ -89,7 +92,15 @@ def fly_random(world: World, rules: Rules, actions: Actions, seed: int, n: int, 
 
 @wp.func
 def nearest_basic(
-    world: World, n: int, s: int, wanted: wp.vec3, own: Motion, frame: Frame, available: float
+    world: World,
+    n: int,
+    s: int,
+    wanted: wp.vec3,
+    lever: float,
+    own: Motion,
+    frame: Frame,
+    available: float,
+    hold: float,
 ) -> wp.vec4:
     """The maneuver without an enemy whose lift vector comes closest to the wanted one, with its residuals.
 
@@ -97,23 +108,28 @@ def nearest_basic(
     """
     best = wp.float32(1.0e9)
     answer = wp.vec4(0.0, 0.0, 0.0, 0.0)
-    size = wp.length(wanted)
+    size = wp.max(wp.length(wanted), 0.02)
     for k in range(world.kinds.shape[0]):
         kind = world.kinds[k]
         if kind < PURE and kind != PUSH_OVER and world.mask_maneuver[n, s, k]:
-            plan = basic_plan(kind, 0.0, own, frame, available, 0.77)
-            nominal = wp.length(plan.lift)
-            if nominal > 0.02 and size > 0.02:
-                # Residuals first, then what they leave: a tilt of the lift vector and a share of its size.
-                side = wp.dot(wp.cross(plan.lift, wanted), frame.forward) / (nominal * size)
-                tilt = arc_tangent(side, wp.dot(plan.lift, wanted) / (nominal * size))
-                turn = wp.clamp(tilt / RESIDUAL_TILT, -1.0, 1.0)
-                base = wp.where(kind < TURN_LEFT, nominal, available)
-                load = wp.clamp((size - nominal) / (RESIDUAL_LOAD * base), -1.0, 1.0)
-                left = wp.abs(tilt - turn * RESIDUAL_TILT) * size + wp.abs(size - nominal - load * RESIDUAL_LOAD * base)
-                if left < best:
-                    best = left
-                    answer = wp.vec4(float(k), load, 0.0, turn)
+            # First the residual that gives the size, then the tilt that is left to be made up for.
+            nominal = wp.max(wp.length(basic_plan(kind, 0.0, own, frame, available, hold).lift), 0.02)
+            reach = RESIDUAL_LOAD * wp.where(kind < TURN_LEFT, nominal, available)
+            load = wp.clamp((size - nominal) / reach, -1.0, 1.0)
+            plan = basic_plan(kind, load, own, frame, available, hold)
+            pulled = wp.max(wp.length(plan.lift), 0.02)
+            side = wp.dot(wp.cross(plan.lift, wanted), frame.forward)
+            tilt = arc_tangent(side, wp.dot(plan.lift, wanted))
+            turn = wp.clamp(tilt / RESIDUAL_TILT, -1.0, 1.0)
+            throttle = wp.clamp((lever - plan.lever) / RESIDUAL_LEVER, -1.0, 1.0)
+            left = (
+                wp.abs(tilt - turn * RESIDUAL_TILT) * size
+                + wp.abs(size - pulled)
+                + 0.2 * wp.abs(lever - plan.lever - throttle * RESIDUAL_LEVER)
+            )
+            if left < best:
+                best = left
+                answer = wp.vec4(float(k), load, throttle, turn)
     return answer
 
 
@@ -137,7 +153,8 @@ def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe
     view = world.view[n, s]
     back = world.view[n, 1 - s]
     frame = frame_of(own, view)
-    available = load_factor_available(airframe, air_at(-own.position[2]), own.speed)
+    air = air_at(-own.position[2])
+    available = load_factor_available(airframe, air, own.speed)
     weapon = wp.int32(0)
     if gun_damage_rate(view, rules) >= FIRE_SHARE * rules.gun_damage and world.mask_weapon[n, s, WEAPON_GUN]:
         weapon = WEAPON_GUN
@@ -158,7 +175,9 @@ def fly_pursuit(world: World, rules: Rules, actions: Actions, airframe: Airframe
         size = wp.length(wanted)
         if size > available:
             wanted = wanted * (available / size)
-        answer = nearest_basic(world, n, s, wanted, own, frame, available)
+        hold = hold_lever(own, frame, airframe, air)
+        lever = chase_lever(view, hold)[0]
+        answer = nearest_basic(world, n, s, wanted, lever, own, frame, available, hold)
         choice = int(answer[0])
         params = wp.vec3(answer[1], answer[2], answer[3])
     write(actions, n, s, choice, weapon, params)
