@@ -116,12 +116,15 @@ class Trainer:
         while self.agent_steps < config.total_steps:
             before = self.agent_steps
             record = self._iterate()
-            if _crossed(before, self.agent_steps, config.selfplay.snapshot_every):
-                self._freeze()
             done = self.agent_steps >= config.total_steps
             if config.evaluation.every and (done or _crossed(before, self.agent_steps, config.evaluation.every)):
                 for name, result in self.evaluate().items():
                     record |= result.metrics(f"eval/{name}")
+            # Schedules of performance may follow any metric by its name; win_rate is short for the one of self-play.
+            self.controller.report(win_rate=record["selfplay/win_rate"], **record)
+            if _crossed(before, self.agent_steps, config.selfplay.snapshot_every):
+                self._freeze()
+                self.controller.opponents_changed()
             if done or _crossed(before, self.agent_steps, config.checkpoint.every):
                 self.save()
             yield record
@@ -132,6 +135,7 @@ class Trainer:
         self._game.set_progress(self.progress)
         rollout, last_value, against_pool = self.collector.collect()
         played = time.perf_counter()
+        self.controller.advance(agent_steps=self.agent_steps, iterations=self.iteration)
         learned = self.learner.update(rollout, last_value, self.progress)
         self.policy.normalizer.update(rollout.observation[rollout.alive > 0])
         updated = time.perf_counter()

@@ -119,6 +119,32 @@ def test_checkpoints_and_snapshots_are_written_as_the_configuration_says(tmp_pat
     assert list(Trainer(config, tmp_path, resume=True).iterations()) == []  # complete
 
 
+def test_schedules_follow_every_clock_and_every_metric(tmp_path):
+    heads = (
+        "heads.act.target={schedule: linear, start: 0.8, end: 0.2, until: 1000, clock: agent_steps}",
+        "heads.aim.target={schedule: linear, start: 0.8, end: 0.2, until: 10, clock: iterations}",
+    )
+    _, records = run(config_of(*SKIRMISH, *heads), tmp_path / "clocks")
+    for record in records:
+        share = min(record["agent_steps"] / 1000, 1.0)
+        assert record["heads/act/target_fraction"] == pytest.approx(0.8 - 0.6 * share, abs=1e-6)
+        share = (record["iteration"] - 1) / 10
+        assert record["heads/aim/target_fraction"] == pytest.approx(0.8 - 0.6 * share, abs=1e-6)
+
+    # Both metrics lie above `high` at all times: competence rises by a fifth of what is missing, per report.
+    heads = tuple(
+        f"heads.{head}.target={{schedule: performance, start: 0.9, end: 0.4, metric: {metric}, low: -2, high: -1}}"
+        for head, metric in (("act", "env/episode_length"), ("aim", "win_rate"))
+    )
+    _, records = run(config_of(*SKIRMISH, *heads, "selfplay.latest_share=0"), tmp_path / "performance")
+    missing = {"act": 1.0, "aim": 1.0}
+    for record in records:
+        for head, metric in (("act", "env/episode_length"), ("aim", "selfplay/win_rate")):
+            assert record[f"heads/{head}/target_fraction"] == pytest.approx(0.9 - 0.5 * (1 - missing[head]), abs=1e-6)
+            missing[head] *= 1.0 if math.isnan(record[metric]) else 0.8
+    assert max(missing.values()) < 0.7
+
+
 def test_a_loaded_policy_is_the_one_that_was_saved(tmp_path):
     config = config_of(*SKIRMISH, "total_steps=300")
     trainer, _ = run(config, tmp_path)
