@@ -13,8 +13,8 @@ from torch import Tensor
 
 from headctl.entropy.agenda import Agenda
 from headctl.entropy.laws import Adam, Bounds, proportional_integral
-from headctl.entropy.monitor import HeadMonitor, Update
-from headctl.entropy.packing import HeadValues, finite, pack, weighted_sum, without_gaps
+from headctl.entropy.monitor import HeadMonitor
+from headctl.entropy.packing import HeadValues, pack, weighted_sum, without_gaps
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.entropy.status import HeadStatus
 from headctl.entropy.targets import FRACTION_MAX, target_fraction
@@ -22,6 +22,8 @@ from headctl.entropy.targets import FRACTION_MAX, target_fraction
 _STATE_VERSION = 1
 # Below this share of active rows the bonus of a head fades, so that a few rows never carry a whole batch's weight.
 _RARE_SHARE = 0.02
+# No fraction of finite entropies is ever this far from its target.
+_IMPOSSIBLE = 1e6
 
 
 class MultiHeadEntropyController:
@@ -102,7 +104,8 @@ class MultiHeadEntropyController:
         self.alpha = vector([s.alpha_init for s in specs])
         self.log_alpha = self.alpha.log()
         self._sums = torch.zeros(4, len(specs), device=device)
-        self._monitor = HeadMonitor(self._bounds.alpha_min, torch.tensor(learned, device=device))
+        self._nowhere = torch.zeros(len(specs), dtype=torch.bool, device=device)
+        self._monitor = HeadMonitor(signed=[s.alpha_min < 0.0 for s in specs], learned=learned, device=device)
         self._in_fractions = all(s.unit == "fraction" for s in specs)
         self._refresh()
 
@@ -203,16 +206,15 @@ class MultiHeadEntropyController:
         """
         if entropy is not None:
             self.observe(entropy, capacity=capacity, weight=weight)
-        if self._agenda.advance(progress=progress, agent_steps=agent_steps, iterations=iterations):
-            self._refresh()
-        sums, self._sums = self._sums, torch.zeros_like(self._sums)
-        entropy_sum, capacity_sum, weight_sum, _ = sums
+        if progress is not None or agent_steps is not None or iterations is not None:
+            self.advance(progress=progress, agent_steps=agent_steps, iterations=iterations)
+        entropy_sum, capacity_sum, weight_sum, _ = self._sums
         floor_sum = self._floor * weight_sum
         span = capacity_sum - floor_sum
         fraction = (entropy_sum - floor_sum) / span
-        target = self._target_fractions(capacity_sum / weight_sum)
-        difference = target.clamp(0.0, FRACTION_MAX) - fraction
-        measured = finite(sums) & torch.isfinite(difference)
+        target, beyond = self._target_fractions(capacity_sum, weight_sum)
+        difference = target - fraction
+        measured = difference.abs() < _IMPOSSIBLE  # false for NaN and for sums with a gap in them
         error = torch.where(measured, difference, 0.0)
         rise = self._gain_integral * error
         if self._adam is not None:
@@ -220,29 +222,34 @@ class MultiHeadEntropyController:
         moved = proportional_integral(self.log_alpha, error, self._gain_proportional, rise, self._bounds)
         self.log_alpha = moved.log_alpha
         self.alpha = torch.where(measured, moved.alpha, self.alpha)
-        self._monitor.record(
-            Update(
-                sums=sums,
-                fraction=fraction,
-                error=error,
-                inactive=span <= 0,
-                broken=~finite(sums),
-                beyond=target > FRACTION_MAX,
-                alpha=self.alpha,
-                at_upper=moved.at_upper,
-                at_lower=moved.at_lower,
-            )
-        )
+        # A weight that is NaN is no reason to call a head inactive.
+        self._monitor.record(self._sums, moved, self.alpha, measured=measured, active=~(span <= 0), beyond=beyond)
+        self._sums = torch.zeros_like(self._sums)
 
-    def _target_fractions(self, capacity: Tensor) -> Tensor:
-        """Returns the targets in force as fractions ``[H]`` where the heads can reach ``capacity`` (mean, nats)."""
-        constant, share, epsilon = self._coefficients
+    def _target_fractions(self, capacity_sum: Tensor, weight_sum: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the targets as fractions of what the heads could reach ``[H]``, and where they are beyond it."""
         if self._in_fractions:
-            return share
+            return self._share, self._nowhere
+        constant, share, epsilon = self._coefficients
+        capacity = capacity_sum / weight_sum
         spread = torch.where(epsilon > 0, epsilon * torch.expm1(capacity).log(), 0.0)
-        return share + (constant + spread - self._floor) / (capacity - self._floor)
+        target = share + (constant + spread - self._floor) / (capacity - self._floor)
+        return target.clamp(0.0, FRACTION_MAX), target > FRACTION_MAX
 
     # Targets --------------------------------------------------------------------------------------------------------
+
+    def advance(
+        self, *, progress: float | None = None, agent_steps: float | None = None, iterations: float | None = None
+    ) -> None:
+        """Sets the clock of the schedules, as :meth:`step` does; a reading of ``None`` stays as it was.
+
+        The clock lives on the host. Where ``step`` is compiled into a graph, call this outside of it.
+
+        Raises:
+            ValueError: A progress outside [0, 1], or a reading that is negative or not finite.
+        """
+        if self._agenda.advance(progress=progress, agent_steps=agent_steps, iterations=iterations):
+            self._refresh()
 
     def set_target(self, head: str, target: float | Mapping[str, Any]) -> None:
         """Gives a head another target from now on, a number or a schedule, in the head's unit.
@@ -287,6 +294,8 @@ class MultiHeadEntropyController:
             return
         self._evaluated = repr(evaluated)
         self._coefficients = torch.tensor(coefficients, dtype=torch.float32, device=self.device).T
+        # A prescribed alpha has no target; its loop has no gains either, and any number keeps it measured.
+        self._share = self._coefficients[1].nan_to_num(0.0).contiguous()
         if prescribed:
             given = torch.tensor([prescribed.get(name, math.nan) for name in self.heads], device=self.device)
             self.alpha = torch.where(torch.isnan(given), self.alpha, given)
@@ -304,52 +313,54 @@ class MultiHeadEntropyController:
         target was more than the head could reach in the states it met). NaN where there is nothing to say. A call
         without an update since the last one returns the same again.
         """
-        reading = self._monitor.read(self.log_alpha)
-        if reading is None:
+        windows = self._monitor.read()
+        if windows is None:
             return dict(self._reading)
-        skipped_before = self._skipped
-        targets = self.targets()
+        targets, log_alphas = self.targets(), self.log_alpha.tolist()
         metrics: dict[str, float] = {}
-        for column, (name, spec) in enumerate(self.specs.items()):
-            entropy, capacity = reading.entropy[column], reading.capacity[column]
+        for (name, spec), window, log_alpha, keeper in zip(
+            self.specs.items(), windows, log_alphas, self._monitor.keepers, strict=True
+        ):
             floor = spec.entropy_floor
-            span = capacity - floor
-            fraction = (entropy - floor) / span if span > 0 else math.nan
+            capacity, fraction = window.per_row(window.capacity), window.fraction(floor)
             target = target_fraction(spec.coefficients(targets[name]), floor, capacity) if name in targets else math.nan
+            error = target - fraction
             values = {
-                "alpha": reading.alpha[column],
-                "log_alpha": reading.log_alpha[column],
-                "entropy": entropy,
-                "target_entropy": floor + target * span,
+                "alpha": window.alpha / window.updates,
+                "log_alpha": log_alpha,
+                "entropy": window.per_row(window.entropy),
+                "target_entropy": floor + target * (capacity - floor),
                 "capacity": capacity,
                 "fraction": fraction,
                 "target_fraction": target,
-                "error": target - fraction,
-                "status": HeadStatus(int(reading.status[column])),
-                "weight": reading.weight[column],
-                "skipped": reading.skipped[column],
-                "beyond_reach": reading.beyond[column],
+                "error": error,
+                "status": keeper.settle(window, fraction, error),
+                "weight": window.weight / window.rows if window.rows else math.nan,
+                "skipped": window.skipped,
+                "beyond_reach": window.beyond / window.updates,
             }
             metrics |= {f"heads/{name}/{key}": value for key, value in values.items()}
-            self._skipped += reading.skipped[column]
-        if self._skipped > 0 and skipped_before == 0:
+        self._warn_once(sum(window.skipped for window in windows))
+        self._reading = metrics
+        return dict(metrics)
+
+    def _warn_once(self, skipped: float) -> None:
+        if skipped > 0 and self._skipped == 0:
             warnings.warn(
                 "an entropy, capacity or weight was not finite: the controller skipped the update and held its state; "
                 "metrics() counts these as heads/<head>/skipped",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        self._reading = metrics
-        return dict(metrics)
+        self._skipped += skipped
 
     def status_shares(self) -> dict[str, dict[str, float]]:
-        """Returns, per head, the share of all updates so far that it spent in each status (by name)."""
-        counts = self._monitor.status_updates
-        shares = (counts / counts.sum(0).clamp(min=1.0)).T.tolist()
-        return {
-            name: {status.name: share for status, share in zip(HeadStatus, row, strict=True)}
-            for name, row in zip(self.heads, shares, strict=True)
-        }
+        """Returns, per head, the share of the updates told by :meth:`metrics` that it spent in each status, by name."""
+        shares = {}
+        for name, keeper in zip(self.heads, self._monitor.keepers, strict=True):
+            total = sum(keeper.updates.values()) or 1.0
+            shares[name] = {status.name: updates / total for status, updates in keeper.updates.items()}
+        return shares
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything that a bit-exact resume needs, as plain data: tensors, numbers, strings, lists, dicts."""

@@ -1,14 +1,18 @@
 """The books of the controller: means for the log, and the status of every head.
 
-Shapes: H heads. The books live on the device of the controller and are read once, by :meth:`HeadMonitor.read`.
+Shapes: H heads. Sums live on the device of the controller; :meth:`HeadMonitor.read` transfers them once and draws the
+conclusions on the host.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from headctl.entropy.laws import LawStep
 from headctl.entropy.status import HeadStatus
 
 ERROR_TOLERANCE = 0.02
@@ -18,100 +22,148 @@ COLLAPSED_FRACTION = 0.02
 PATIENCE = 32
 """Consecutive updates in one condition before the status says so."""
 
-_CONDITIONS = (HeadStatus.SLACK, HeadStatus.SATURATED, HeadStatus.COLLAPSED)
-_BOOKS = ("window", "streaks", "status", "status_updates")
+
+@dataclass(slots=True)
+class Window:
+    """What one head did since the last reading: sums over rows and updates."""
+
+    entropy: float
+    """Weighted entropies, nats."""
+    capacity: float
+    """Weighted capacities, nats."""
+    weight: float
+    rows: float
+    alpha: float
+    low: float
+    """Updates with alpha held at its lower bound."""
+    high: float
+    """Updates with alpha held at its upper bound."""
+    skipped: float
+    """Updates that met a statistic that is not finite."""
+    beyond: float
+    """Updates with a target that the head could not reach."""
+    updates: float
+
+    def fraction(self, floor: float) -> float:
+        """Returns the share of the head's range that was in use; NaN where there was no range."""
+        span = self.capacity - floor * self.weight
+        return (self.entropy - floor * self.weight) / span if span > 0.0 else math.nan
+
+    def per_row(self, total: float) -> float:
+        """Returns a mean over active rows; NaN without any."""
+        return total / self.weight if self.weight > 0.0 else math.nan
 
 
-class Update(NamedTuple):
-    """What one control update knew and did. Vectors are ``[H]``."""
+class StatusKeeper:
+    """Derives a head's status from its windows: the gravest condition that has lasted, else the usual one."""
 
-    sums: Tensor
-    """``[4, H]``: weighted entropies, weighted capacities, weights, rows."""
-    fraction: Tensor
-    error: Tensor
-    inactive: Tensor
-    """bool: no row in which the head had a choice."""
-    broken: Tensor
-    """bool: a statistic was not finite, the update was skipped."""
-    beyond: Tensor
-    """bool: the target was more than the head could reach in these states."""
-    alpha: Tensor
-    at_upper: Tensor
-    at_lower: Tensor
+    def __init__(self, *, signed: bool, learned: bool) -> None:
+        """Begins without a past.
 
+        Args:
+            signed: Whether alpha may become negative.
+            learned: Whether alpha is learned.
+        """
+        self._signed, self._learned = signed, learned
+        self.streaks: dict[HeadStatus, float] = dict.fromkeys(
+            (HeadStatus.SLACK, HeadStatus.SATURATED, HeadStatus.COLLAPSED), 0.0
+        )
+        self.updates: dict[HeadStatus, float] = dict.fromkeys(HeadStatus, 0.0)
+        self.status = HeadStatus.TRACKING if learned else HeadStatus.FIXED
 
-class Reading(NamedTuple):
-    """Means over the updates since the last reading, one number per head; NaN where there is nothing to say."""
+    def settle(self, window: Window, fraction: float, error: float) -> HeadStatus:
+        """Enters a window and returns the status after it.
 
-    entropy: list[float]
-    capacity: list[float]
-    weight: list[float]
-    alpha: list[float]
-    log_alpha: list[float]
-    skipped: list[float]
-    status: list[float]
-    beyond: list[float]
-    """Share of updates with a target that the head could not reach."""
+        Args:
+            window: The sums.
+            fraction: The fraction in the window; NaN for a head without active rows.
+            error: ``target - fraction``; NaN for a head without a target.
+        """
+        missed = abs(error) > ERROR_TOLERANCE
+        low, high = 2.0 * window.low >= window.updates, 2.0 * window.high >= window.updates
+        conditions = {
+            HeadStatus.SLACK: low and missed and not self._signed,
+            HeadStatus.SATURATED: missed and (high or (low and self._signed)),
+            HeadStatus.COLLAPSED: fraction < COLLAPSED_FRACTION and error > ERROR_TOLERANCE,
+        }
+        for status, holds in conditions.items():
+            self.streaks[status] = self.streaks[status] + window.updates if holds else 0.0
+        lasting = [status for status, updates in self.streaks.items() if updates >= PATIENCE]
+        if math.isnan(fraction):
+            self.status = HeadStatus.INACTIVE
+        elif not self._learned:
+            self.status = HeadStatus.FIXED
+        else:
+            self.status = max(lasting, default=HeadStatus.TRACKING)
+        self.updates[self.status] += window.updates
+        return self.status
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the past as plain data."""
+        return {
+            "status": int(self.status),
+            "streaks": {int(status): updates for status, updates in self.streaks.items()},
+            "updates": {int(status): updates for status, updates in self.updates.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over a past."""
+        self.status = HeadStatus(state["status"])
+        self.streaks = {HeadStatus(code): updates for code, updates in state["streaks"].items()}
+        self.updates = {HeadStatus(code): updates for code, updates in state["updates"].items()}
 
 
 class HeadMonitor:
-    """Accumulates updates into means and statuses, without reading anything back."""
+    """Accumulates updates on the device, and hands them over when asked.
 
-    def __init__(self, alpha_min: Tensor, has_target: Tensor) -> None:
+    Attributes:
+        keepers: The status of every head.
+    """
+
+    def __init__(self, *, signed: Sequence[bool], learned: Sequence[bool], device: torch.device) -> None:
         """Creates empty books.
 
         Args:
-            alpha_min: Lower bounds of alpha ``[H]``; where negative, the head also presses down.
-            has_target: bool ``[H]``.
+            signed: Per head, whether alpha may become negative.
+            learned: Per head, whether alpha is learned.
+            device: Where the sums live.
         """
-        heads, device = alpha_min.shape[0], alpha_min.device
-        self._signed = alpha_min < 0
-        self._codes = torch.tensor([[float(code)] for code in _CONDITIONS], device=device)
-        self._usual = torch.where(has_target, float(HeadStatus.TRACKING), float(HeadStatus.FIXED))
-        self.window = torch.zeros(8, heads, device=device)
-        self.streaks = torch.zeros(len(_CONDITIONS), heads, device=device)
-        self.status = self._usual.clone()
-        self.status_updates = torch.zeros(len(HeadStatus), heads, device=device)
+        self._sums = torch.zeros(len(fields(Window)), len(signed), device=device)
+        self._one = torch.ones(len(signed), device=device)
+        self.keepers = [StatusKeeper(signed=s, learned=k) for s, k in zip(signed, learned, strict=True)]
 
-    def record(self, update: Update) -> None:
-        """Enters one control update."""
-        one = torch.ones_like(update.error)
-        self.window[:4] += torch.where(update.broken, 0.0, update.sums)
-        self.window[4:] += torch.stack((update.alpha, update.broken, update.beyond, one))
-        self._settle(update)
-        self.status_updates.scatter_add_(0, self.status.long().unsqueeze(0), one.unsqueeze(0))
+    def record(
+        self, sums: Tensor, moved: LawStep, alpha: Tensor, *, measured: Tensor, active: Tensor, beyond: Tensor
+    ) -> None:
+        """Enters one control update; stays on the device.
 
-    def _settle(self, update: Update) -> None:
-        """Derives the status: the gravest condition that has lasted, else the usual one."""
-        missed = update.error.abs() > ERROR_TOLERANCE
-        resting = update.at_lower & missed
-        conditions = torch.stack(
-            (
-                resting & ~self._signed,
-                (update.at_upper & missed) | (resting & self._signed),
-                (update.fraction < COLLAPSED_FRACTION) & (update.error > ERROR_TOLERANCE),
-            )
-        )
-        self.streaks = (self.streaks + 1.0) * conditions
-        gravest = ((self.streaks >= PATIENCE) * self._codes).amax(0)
-        active = torch.where(gravest > 0, gravest, self._usual)
-        self.status = torch.where(update.inactive, float(HeadStatus.INACTIVE), active)
+        Args:
+            sums: Weighted entropies, weighted capacities, weights, rows: ``[4, H]``.
+            moved: What the law did.
+            alpha: The coefficients in force ``[H]``.
+            measured: bool ``[H]``, the head's state was free to move.
+            active: bool ``[H]``, there was a row in which the head had a choice.
+            beyond: bool ``[H]``, the target was more than the head could reach.
+        """
+        skipped = active & ~measured
+        told = torch.stack((alpha, moved.at_lower, moved.at_upper, skipped, beyond, self._one))
+        self._sums += torch.cat((torch.where(skipped, 0.0, sums), told))
 
-    def read(self, log_alpha: Tensor) -> Reading | None:
-        """Returns the means since the last reading and begins a new window; ``None`` if nothing was entered since."""
-        entropy, capacity, weight, rows, alpha, skipped, beyond, updates = self.window
-        means = (entropy / weight, capacity / weight, weight / rows, alpha / updates)
-        *columns, counted = torch.stack((*means, log_alpha, skipped, self.status, beyond / updates, updates)).tolist()
-        if counted[0] == 0:
+    def read(self) -> list[Window] | None:
+        """Returns what every head did since the last reading, and begins anew; ``None`` without an update since."""
+        columns = self._sums.T.tolist()
+        windows = [Window(*column) for column in columns]
+        if windows[0].updates == 0.0:
             return None
-        self.window.zero_()
-        return Reading(*columns)
+        self._sums = torch.zeros_like(self._sums)
+        return windows
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Returns copies of the books."""
-        return {name: getattr(self, name).clone() for name in _BOOKS}
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the books as plain data."""
+        return {"sums": self._sums.clone(), "keepers": [keeper.state_dict() for keeper in self.keepers]}
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over books of the same heads."""
-        for name in _BOOKS:
-            setattr(self, name, state[name].to(self.window.device).clone())
+        self._sums = state["sums"].to(self._sums.device).clone()
+        for keeper, kept in zip(self.keepers, state["keepers"], strict=True):
+            keeper.load_state_dict(kept)

@@ -4,7 +4,9 @@ The loop works on *fractions* in [0, 1] of a head's range. The range runs from `
 
 * discrete head: from 0 (deterministic) to ``log n`` with ``n`` the number of legal actions of the state;
 * continuous head with ``D`` dims, in normalised action units: from all scales at their lower bound to all scales at 1
-  (or at their upper bound, where that is lower). One dim of a Gaussian has ``0.5 log(2 pi e) + log sigma``.
+  (or at their upper bound, where that is lower). One dim of a Gaussian has ``0.5 log(2 pi e) + log sigma``. The
+  distributions on an interval (tanh-Gaussian, Beta) are measured with their centre in the middle of it; near an edge
+  their entropy is smaller, and a fraction may be negative there.
 
 The capacity C of a masked head is measured, so a target in another unit becomes a fraction only then. All units have
 the form ``constant + share (C - floor) + epsilon log(exp(C) - 1)`` in nats, with coefficients from
@@ -12,10 +14,28 @@ the form ``constant + share (C - floor) + epsilon log(exp(C) - 1)`` in nats, wit
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 GAUSSIAN_ENTROPY = 0.5 * math.log(2.0 * math.pi * math.e)
 """Differential entropy in nats of a Gaussian of standard deviation 1 (Cover & Thomas 2006, eq. 8.9): 1.4189."""
+
+TANH_GAUSSIAN_LOG_STD_MAX = -0.134217
+"""Log standard deviation at which a centred tanh-Gaussian is most random: sigma 0.8744, entropy 0.68364 nats per dim.
+A wider Gaussian is less random, because tanh heaps its draws at the edges."""
+
+# Gauss-Hermite quadrature with 16 nodes for the mean over a standard Gaussian (Abramowitz & Stegun 1972, 25.4.46, in
+# the probabilists' form): the positive nodes, which have mirror images, and the weights of both together.
+_NODES = (
+    (0.3867606045005573, 2 * 0.2861774649345645),
+    (1.1638291005549648, 2 * 0.15829147558658103),
+    (1.9519803457163334, 2 * 0.04711143452357055),
+    (2.760245047630703, 2 * 0.0072886034904480),
+    (3.600873624171548, 2 * 0.00054),
+    (4.492955302520011, 0.0),
+    (5.472225705949343, 0.0),
+    (6.630878198393129, 0.0),
+)
 
 FRACTION_MAX = 0.98
 """The highest fraction that a control loop can hold: at 1 the logits would have to be exactly equal."""

@@ -153,6 +153,7 @@ def test_a_broken_head_adds_nothing_to_the_loss():
 def test_without_active_rows_a_head_holds_and_says_so():
     controller = MultiHeadEntropyController(HEADS)
     controller.step(batch())
+    controller.metrics()
     before = controller.state_dict()
     weight = {name: torch.ones(32) for name in HEADS} | {"weapon": torch.zeros(32)}
     for _ in range(50):
@@ -218,6 +219,7 @@ def test_shares_of_time_in_each_status():
     controller = MultiHeadEntropyController({"a": {"choices": 4, "target": 0.5}})
     for _ in range(64):
         controller.step(torch.full((4, 1), 0.9 * math.log(4)))
+        controller.metrics()
     shares = controller.status_shares()["a"]
     assert shares["TRACKING"] == pytest.approx(31 / 64)
     assert shares["SLACK"] == pytest.approx(33 / 64)
