@@ -15,7 +15,7 @@ from torch import Tensor
 
 from headctl_envs.dogfight import kernels, pilots
 from headctl_envs.dogfight.airframes import AIRFRAMES
-from headctl_envs.dogfight.config import AGENTS, PARAMS, PILOTS, WEAPONS, DogfightConfig
+from headctl_envs.dogfight.config import AGENTS, FALLING, PARAMS, PILOTS, WEAPONS, DogfightConfig
 from headctl_envs.dogfight.flight import Airframe, Motion, airframe_struct
 from headctl_envs.dogfight.geometry import Sight
 from headctl_envs.dogfight.kernels import COUNTS, Actions, Results, advance, renew
@@ -123,10 +123,14 @@ class DogfightEngine:
     def _allocate(self) -> None:
         """Allocates every buffer once."""
         games, seats, dims = self.num_games, self.num_seats, self.observation_dim
-        choices = {"maneuver": len(self.config.library), "weapon": len(WEAPONS)}
+        library = self.config.library
+        choices = {"maneuver": len(library), "weapon": len(WEAPONS)}
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=self.device)
+
+        def codes(numbers: list[int]) -> Tensor:
+            return torch.tensor(numbers, dtype=torch.int32, device=self.device)
 
         def per_seat() -> Tensor:
             return zeros(games, seats)
@@ -150,11 +154,12 @@ class DogfightEngine:
             "damage": per_seat(),
             "dealt": per_seat(),
             "cause": zeros(games, dtype=torch.int32),
-            "kinds": torch.tensor([KINDS.index(name) for name in self.config.library], dtype=torch.int32).to(
-                self.device
-            ),
+            "kinds": codes([KINDS.index(name) for name in library]),
+            "falling": codes([library.index(name) for name in library if name in FALLING]),
         }
         self._masks = {head: zeros(games, seats, n, dtype=torch.bool) for head, n in choices.items()}
+        self._masks["maneuver"].fill_(True)
+        self._masks["weapon"][..., WEAPONS.index("hold")] = True
         self._results = {
             "observation": zeros(games, seats, dims),
             "final_observation": zeros(games, seats, dims),

@@ -289,7 +289,9 @@ def guide(kind: int, params: wp.vec3, own: Motion, foe: Motion, view: Sight, air
     """The command of maneuver ``kind`` with residuals ``params`` (load factor, throttle, lift vector) in [-1, 1]."""
     frame = frame_of(own, view)
     available = load_factor_available(airframe, air, own.speed)
-    hold = hold_lever(own, frame, airframe, air)
+    hold = wp.float32(0.0)
+    if kind == HOLD or kind >= PURE:
+        hold = hold_lever(own, frame, airframe, air)
     plan = Plan()
     if kind >= PURE:
         plan = tracking_plan(kind, params[0], own, foe, frame, view, available, hold)

@@ -23,14 +23,13 @@ from headctl_envs.dogfight.flight import (
     thrust_at_lever,
     thrust_to_weight,
 )
-from headctl_envs.dogfight.maneuvers import DIVE_LEFT, DIVE_RIGHT, PUSH_OVER
 from headctl_envs.dogfight.weapons import gun_legal, in_gun_zone
 from headctl_envs.dogfight.world import Rules, World
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
-# ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
+# ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
 wp.set_module_options({"enable_backward": False})
 
 OWN_FEATURES: dict[str, str] = {
@@ -90,8 +89,6 @@ FEATURES: tuple[str, ...] = (*OWN_FEATURES, *ENEMY_FEATURES)
 
 OWN = wp.constant(len(OWN_FEATURES))
 LOG10_E = wp.constant(math.log10(math.e))
-NUM_WEAPONS = wp.constant(len(WEAPONS))
-WEAPON_HOLD = wp.constant(WEAPONS.index("hold"))
 WEAPON_GUN = wp.constant(WEAPONS.index("gun"))
 
 
@@ -108,15 +105,11 @@ def dive_legal(height: float, speed: float, sink: float, available: float) -> bo
 
 @wp.func
 def write_masks(world: World, n: int, s: int, may_fire: wp.bool, may_dive: wp.bool) -> None:
-    """Writes the masks of seat ``s`` in game ``n``; neither is ever empty."""
+    """Writes the masks of seat ``s`` in game ``n``: those that may change, the others stand from the start."""
     mask_maneuver = world.mask_maneuver[n, s]
-    mask_weapon = world.mask_weapon[n, s]
-    for k in range(world.kinds.shape[0]):
-        kind = world.kinds[k]
-        falls = kind == PUSH_OVER or kind == DIVE_LEFT or kind == DIVE_RIGHT
-        mask_maneuver[k] = may_dive or not falls
-    for k in range(NUM_WEAPONS):
-        mask_weapon[k] = k == WEAPON_HOLD or (k == WEAPON_GUN and may_fire)
+    for i in range(world.falling.shape[0]):
+        mask_maneuver[world.falling[i]] = may_dive
+    world.mask_weapon[n, s, WEAPON_GUN] = may_fire
 
 
 @wp.func

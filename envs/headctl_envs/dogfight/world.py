@@ -45,6 +45,7 @@ class World:
     ``trim`` are the actions in force; ``moved`` and ``damage`` are scratch of one substep; ``dealt`` is the damage of
     the decision; ``clock`` ``[N]`` counts decisions; ``cause`` ``[N]`` says how the episode ended (0: it goes on);
     ``zone_s`` ``[N]`` is the time in gun zones; ``potential`` ``[N]`` is that of seat 0; ``counts`` is ``[N, S]``.
+    ``kinds`` has the maneuver codes of the library, ``falling`` the positions of its pull-down maneuvers.
     """
 
     motion: wp.array2d[Motion]
@@ -66,6 +67,7 @@ class World:
     mask_maneuver: wp.array3d[wp.bool]
     mask_weapon: wp.array3d[wp.bool]
     kinds: wp.array[wp.int32]
+    falling: wp.array[wp.int32]
 
 
 @struct
