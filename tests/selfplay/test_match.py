@@ -8,6 +8,7 @@ import torch
 
 from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
 from headctl.policy.network import Policy
+from headctl.selfplay import match
 from headctl.selfplay.games import Observations
 from headctl.selfplay.match import PilotPlayer, PolicyPlayer, evaluate_against_pilots, play_match
 from headctl.selfplay.parallel_env import ParallelEnvGame
@@ -110,11 +111,11 @@ def test_only_the_first_episode_of_every_game_counts():
     game.reset(3)
     quick = sum(env.quick for env in game._envs)
     assert 8 < quick < 32
-    # Every game counts once: quick ones are wins of side 0, long ones of side 1, from either seat.
-    assert result == MatchResult(40, 40, 0)
-    # Without the swap of sides the shares would show: the first half alone.
-    assert len(made) == 1
-    assert made[0].num_games == 40
+    assert result == MatchResult(40, 40, 0)  # whichever seat was luckier, both sat there
+    assert (len(made), made[0].num_games) == (1, 40)
+    # One half by itself, before the seats cancel out: quick games are side 0's, long ones side 1's. By the time the
+    # long ones end, the quick ones have gone on to other episodes with other winners.
+    assert match._play_half(game, Recorder(), Recorder(), 3) == MatchResult(quick, 40 - quick, 0)
 
 
 def test_the_greedy_player_takes_the_most_likely_action():
