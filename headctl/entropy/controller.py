@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from headctl.entropy.agenda import Agenda
 from headctl.entropy.laws import Adam, Bounds, proportional_integral
@@ -52,7 +52,11 @@ class MultiHeadEntropyController:
     """
 
     def __init__(
-        self, heads: Mapping[str, float | Mapping[str, Any] | HeadSpec], *, device: torch.device | str = "cpu"
+        self,
+        heads: Mapping[str, float | Mapping[str, Any] | HeadSpec],
+        *,
+        device: torch.device | str = "cpu",
+        process_group: distributed.ProcessGroup | None = None,
     ) -> None:
         """Creates a controller.
 
@@ -60,6 +64,9 @@ class MultiHeadEntropyController:
             heads: Head name to target (a number) or to a mapping with the keys of
                 :data:`headctl.entropy.spec.HEAD_KEYS`.
             device: Where the state lives; the device of the entropies.
+            process_group: The processes that share the work, each with rows of its own. Sums are added up over them,
+                never means, so that every one takes the step that a single process with all rows would take. All of
+                them must make the same calls.
 
         Raises:
             HeadSpecError: A key, value or combination that cannot be used, in one line that names it.
@@ -71,6 +78,7 @@ class MultiHeadEntropyController:
         self._reading: dict[str, float] = {}
         self._skipped = 0.0
         self._evaluated = ""
+        self._group = process_group
         self._place(torch.device(device))
 
     @property
@@ -104,6 +112,8 @@ class MultiHeadEntropyController:
         self.alpha = vector([s.alpha_init for s in specs])
         self.log_alpha = self.alpha.log()
         self._sums = torch.zeros(4, len(specs), device=device)
+        self._one = torch.ones(len(specs), device=device)
+        self._processes = 1 if self._group is None else distributed.get_world_size(self._group)
         self._nowhere = torch.zeros(len(specs), dtype=torch.bool, device=device)
         self._monitor = HeadMonitor(signed=[s.alpha_min < 0.0 for s in specs], learned=learned, device=device)
         self._in_fractions = all(s.unit == "fraction" for s in specs)
@@ -128,17 +138,18 @@ class MultiHeadEntropyController:
             weight: 1 where the head had a real choice that mattered, else 0; same shapes. ``None``: 1 everywhere.
 
         Returns:
-            A scalar tensor. The gradient reaches ``entropy`` only. A head whose mean is not finite adds nothing.
+            A scalar tensor. The gradient reaches ``entropy`` only. A head whose mean is not finite adds nothing. With
+            several processes, the mean of their bonuses (and of their gradients) is that of all rows together.
 
         Raises:
             ValueError: Heads missing or unknown, or shapes that do not fit.
         """
         entropies = pack(self.heads, "entropy", entropy)
-        if weight is None:
-            share = torch.full_like(entropies, 1.0 / entropies.shape[0])
-        else:
-            weights = pack(self.heads, "weight", weight, like=entropies)
-            share = weights / weights.sum(0).clamp(min=_RARE_SHARE * entropies.shape[0])
+        full = torch.ones_like(entropies)
+        weights = full if weight is None else pack(self.heads, "weight", weight, like=entropies)
+        counts = torch.cat((weights.sum(0), self._one * entropies.shape[0]))
+        active, rows = self._over_processes(counts).chunk(2)
+        share = weights * (self._processes / torch.maximum(active, _RARE_SHARE * rows))
         return weighted_sum(entropies, self.alpha * share)
 
     @torch.no_grad()
@@ -208,7 +219,7 @@ class MultiHeadEntropyController:
             self.observe(entropy, capacity=capacity, weight=weight)
         if progress is not None or agent_steps is not None or iterations is not None:
             self.advance(progress=progress, agent_steps=agent_steps, iterations=iterations)
-        entropy_sum, capacity_sum, weight_sum, _ = self._sums
+        entropy_sum, capacity_sum, weight_sum, _ = self._over_processes(self._sums)
         floor_sum = self._floor * weight_sum
         span = capacity_sum - floor_sum
         fraction = (entropy_sum - floor_sum) / span
@@ -235,6 +246,12 @@ class MultiHeadEntropyController:
         spread = torch.where(epsilon > 0, epsilon * torch.expm1(capacity).log(), 0.0)
         target = share + (constant + spread - self._floor) / (capacity - self._floor)
         return target.clamp(0.0, FRACTION_MAX), target > FRACTION_MAX
+
+    def _over_processes(self, sums: Tensor) -> Tensor:
+        """Adds up sums over the processes, in place and in one message."""
+        if self._group is not None:
+            distributed.all_reduce(sums, group=self._group)
+        return sums
 
     # Targets --------------------------------------------------------------------------------------------------------
 
