@@ -90,32 +90,25 @@ def test_both_halves_begin_from_the_same_starts():
 
 
 class Uneven(Counter):
-    """Ends at once and red wins, or goes on for five decisions and blue wins: by the parity of the seed."""
+    """By the seed: red wins at once, blue wins after two decisions, or a draw after nine."""
 
     def reset(self, seed=None, options=None):
-        self.quick = seed is not None and seed % 2 == 0
-        self.limit = 1 if self.quick else 5
-        self.paid = 1.0 if self.quick else -1.0
+        self.kind = seed % 3
+        self.limit, self.paid = ((1, 1.0), (2, -1.0), (9, 0.0))[self.kind]
         return super().reset(seed, options)
 
 
 def test_only_the_first_episode_of_every_game_counts():
-    made = []
-
-    def make(num_games, seed):
-        made.append(ParallelEnvGame(Uneven, {}, num_games=num_games, seed=seed))
-        return made[-1]
-
-    result = play_match(make, Recorder(), Recorder(), games=80, seed=3)
     game = ParallelEnvGame(Uneven, {}, num_games=40, seed=3)
     game.reset(3)
-    quick = sum(env.quick for env in game._envs)
-    assert 8 < quick < 32
-    assert result == MatchResult(40, 40, 0)  # whichever seat was luckier, both sat there
-    assert (len(made), made[0].num_games) == (1, 40)
-    # One half by itself, before the seats cancel out: quick games are side 0's, long ones side 1's. By the time the
-    # long ones end, the quick ones have gone on to other episodes with other winners.
-    assert match._play_half(game, Recorder(), Recorder(), 3) == MatchResult(quick, 40 - quick, 0)
+    kinds = np.bincount([env.kind for env in game._envs], minlength=3).tolist()
+    assert min(kinds) > 5
+    # One half by itself, over both the seats cancel out. By the time the long games end, the short ones have gone on to
+    # other episodes with other winners.
+    assert match._play_half(game, Recorder(), Recorder(), 3) == MatchResult(*kinds)
+    won, lost, drawn = kinds
+    expected = MatchResult(won + lost, won + lost, 2 * drawn)
+    assert play_match(maker(Uneven), Recorder(), Recorder(), games=80, seed=3) == expected
 
 
 def test_the_greedy_player_takes_the_most_likely_action():
