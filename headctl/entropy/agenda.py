@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from headctl.entropy.dependence import dependence_problems
 from headctl.entropy.performance import Competence, Performance
 from headctl.entropy.schedule_parser import parse_schedule
 from headctl.entropy.schedules import Clock, Stages
@@ -30,12 +31,11 @@ class Agenda:
         """Creates an agenda at the beginning of the clock.
 
         Raises:
-            HeadSpecError: A head that depends on one that does not exist.
+            HeadSpecError: A head that depends on one that does not exist, is not categorical, or depends on it.
         """
-        for name, spec in specs.items():
-            for parent, _ in spec.active_when:
-                if parent not in specs:
-                    raise HeadSpecError(f"heads.{name}.active_when: {unknown_name('head', parent, specs)}")
+        problems = dependence_problems(specs)
+        if problems:
+            raise HeadSpecError(problems[0])
         self.specs: dict[str, HeadSpec] = dict(specs)
         self.clock = Clock()
         self._competence: dict[str, Competence] = {}

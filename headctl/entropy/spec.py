@@ -8,12 +8,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headctl.entropy.schedule_parser import parse_schedule
-from headctl.entropy.schedules import Clock, Constant, Schedule, ScheduleError
-from headctl.entropy.targets import UNITS, Coefficients, TargetError, gaussian_range, nats_coefficients
+from headctl.entropy.head_values import (
+    HeadSpecError,
+    head_error,
+    read_choices,
+    read_conditions,
+    read_count,
+    read_flag,
+    read_number,
+    read_schedule,
+)
+from headctl.entropy.schedules import Clock, Constant, Schedule
+from headctl.entropy.targets import (
+    TANH_GAUSSIAN_LOG_STD_MAX,
+    UNITS,
+    Coefficients,
+    TargetError,
+    beta_range,
+    floored_entropy,
+    gaussian_range,
+    nats_coefficients,
+    tanh_gaussian_range,
+    target_fraction,
+)
 from headctl.messages import unknown_name
 
-KINDS = ("categorical", "gaussian")
+DISCRETE_KINDS = ("categorical", "multidiscrete", "bernoulli")
+CONTINUOUS_KINDS = ("gaussian", "tanh_gaussian", "beta")
+KINDS = (*DISCRETE_KINDS, *CONTINUOUS_KINDS)
 LAWS = ("pi", "dual", "fixed", "decay")
 MODES = ("floor", "track")
 OPTIMIZERS = ("adam", "sgd")
@@ -33,11 +55,19 @@ HEAD_KEYS: dict[str, str] = {
     "optimizer": "optimiser of law dual: adam or sgd",
     "learning_rate": "step size of law dual, per update",
     "active_when": "the head counts only after these choices of another head, as in {weapon: [2]}",
-    "kind": "distribution of the head: categorical or gaussian; filled in from the action space when training",
-    "choices": "number of choices of a categorical head, legal or not; filled in from the action space",
-    "dims": "number of dims of a continuous head; filled in from the action space",
+    "kind": "distribution of the head: "
+    + ", ".join(KINDS)
+    + "; filled in from the action space when training, where a "
+    "Box is gaussian unless this says tanh_gaussian or beta",
+    "choices": "number of choices of a categorical head, legal or not, or the list of them of a multidiscrete one; "
+    "filled in from the action space",
+    "dims": "number of dims of a continuous head, or of bits of a bernoulli one; filled in from the action space",
     "log_std_min": "lower bound of a Gaussian head's log standard deviation, in normalised action units",
-    "log_std_max": "upper bound of a Gaussian head's log standard deviation, in normalised action units",
+    "log_std_max": "upper bound of a Gaussian head's log standard deviation, in normalised action units; "
+    f"{TANH_GAUSSIAN_LOG_STD_MAX:.3f} at most for tanh_gaussian, beyond it wider is less random",
+    "concentration_max": "upper bound of both concentrations of a beta head, which are 1 at least",
+    "probability_floor": "share of uniform choice among the legal actions that is mixed into a discrete head, below 1",
+    "rescue": "true: pull a discrete head that has COLLAPSED towards the uniform choice until it has half its target",
 }
 """Every key of a head with its meaning; the documentation is checked against it."""
 
@@ -50,6 +80,8 @@ _NUMBERS = (
     "learning_rate",
     "log_std_min",
     "log_std_max",
+    "concentration_max",
+    "probability_floor",
 )
 # Keys that only some laws have; `alpha` is settled apart.
 _LOOP = ("target", "unit", "mode", "alpha_init", "alpha_min", "alpha_max")
@@ -59,14 +91,19 @@ _KEYS_OF_LAW = {
     "fixed": (),
     "decay": (),
 }
-_KEYS_OF_KIND = {"categorical": ("choices",), "gaussian": ("dims", "log_std_min", "log_std_max")}
+_DISCRETE = ("probability_floor", "rescue")
+_GAUSSIAN = ("dims", "log_std_min", "log_std_max")
+_KEYS_OF_KIND = {
+    "categorical": ("choices", *_DISCRETE),
+    "multidiscrete": ("choices", *_DISCRETE),
+    "bernoulli": ("dims", *_DISCRETE),
+    "gaussian": _GAUSSIAN,
+    "tanh_gaussian": _GAUSSIAN,
+    "beta": ("dims", "concentration_max"),
+}
 _DEFAULT_TARGET = 0.5
 _LOG_ALPHA_FLOOR = 1e-4
 _LEARNING_RATES = {"adam": 3e-2, "sgd": 1.0}
-
-
-class HeadSpecError(ValueError):
-    """A head description that cannot be used. One line: the full key, the value, what is allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +112,13 @@ class HeadSpec:
 
     name: str
     kind: str = "categorical"
-    choices: int | None = None
+    choices: int | tuple[int, ...] | None = None
     dims: int = 1
     log_std_min: float = -3.0
     log_std_max: float = 0.5
+    concentration_max: float = 100.0
+    probability_floor: float = 0.0
+    rescue: bool = False
     law: str = "pi"
     mode: str = "floor"
     target: Schedule | None = None
@@ -96,19 +136,34 @@ class HeadSpec:
     @property
     def discrete(self) -> bool:
         """Whether the head chooses among a number of actions."""
-        return self.kind == "categorical"
+        return self.kind in DISCRETE_KINDS
+
+    @property
+    def sizes(self) -> tuple[int, ...] | None:
+        """Number of choices of every part of a discrete head; ``None`` where it is not known, or continuous."""
+        if self.kind == "bernoulli":
+            return (2,) * self.dims
+        return (self.choices,) if isinstance(self.choices, int) else self.choices
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        """Floor and capacity in nats of a continuous head."""
+        if self.kind == "beta":
+            return beta_range(self.dims, self.concentration_max)
+        bounded = tanh_gaussian_range if self.kind == "tanh_gaussian" else gaussian_range
+        return bounded(self.dims, self.log_std_min, self.log_std_max)
 
     @property
     def entropy_floor(self) -> float:
         """Entropy in nats at fraction 0."""
-        return 0.0 if self.discrete else gaussian_range(self.dims, self.log_std_min, self.log_std_max)[0]
+        return 0.0 if self.discrete else self._range[0]
 
     @property
     def entropy_capacity(self) -> float | None:
         """Entropy in nats at fraction 1 where no state restricts it; ``None`` for a head of unknown size."""
         if not self.discrete:
-            return gaussian_range(self.dims, self.log_std_min, self.log_std_max)[1]
-        return None if self.choices is None else math.log(self.choices)
+            return self._range[1]
+        return None if self.sizes is None else math.log(math.prod(self.sizes))
 
     @property
     def log_alpha_min(self) -> float:
@@ -121,7 +176,9 @@ class HeadSpec:
         Raises:
             TargetError: A value outside the unit's range.
         """
-        return nats_coefficients(self.unit, target, discrete=self.discrete, dims=self.dims, floor=self.entropy_floor)
+        return nats_coefficients(
+            self.unit, target, discrete=self.discrete, dims=self.dims, floor=self.entropy_floor, kind=self.kind
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """Returns the plain form that :func:`parse_head` reads back to an equal spec."""
@@ -130,8 +187,10 @@ class HeadSpec:
             mapping["alpha"] = self.alpha.to_value()
         for key in (*_KEYS_OF_LAW[self.law], *_KEYS_OF_KIND[self.kind]):
             value = getattr(self, key)
-            if value is not None:
-                mapping[key] = value.to_value() if key == "target" else value
+            if value is not None and (value or key not in _DISCRETE):  # what is not in use is not mentioned
+                mapping[key] = list(value) if isinstance(value, tuple) else value
+        if self.target is not None:
+            mapping["target"] = self.target.to_value()
         if self.active_when:
             mapping["active_when"] = {head: list(choices) for head, choices in self.active_when}
         return mapping | {"kind": self.kind}
@@ -157,8 +216,11 @@ def parse_head(name: str, value: object, known: Mapping[str, Any] | None = None)
         return value if value.name == name else replace(value, name=name)
     options = _options(name, value)
     for key, entry in (known or {}).items():
-        if options.setdefault(key, entry) != entry:
-            raise _error(name, key, f"the action space says {entry!r}, the configuration says {options[key]!r}")
+        said = options.setdefault(key, entry)
+        # A Box does not say how it is filled.
+        either = key == "kind" and {said, entry} <= set(CONTINUOUS_KINDS)
+        if said != entry and not either:
+            raise head_error(name, key, f"the action space says {entry!r}, the configuration says {said!r}")
     typed = _typed(name, options)
     _refuse_keys_of_other_kinds(name, typed)
     spec = _with_law(name, typed)
@@ -174,7 +236,7 @@ def _options(name: str, value: object) -> dict[str, Any]:
         return {"target": value}
     options = {str(key): entry for key, entry in value.items()}
     if "schedule" in options:
-        raise _error(name, "schedule", "a schedule stands under `target`: {target: {schedule: ...}}")
+        raise head_error(name, "schedule", "a schedule stands under `target`: {target: {schedule: ...}}")
     for key in options:
         if key not in HEAD_KEYS:
             raise HeadSpecError(f"heads.{name}.{key}: {unknown_name('key of a head', key, HEAD_KEYS)}")
@@ -192,51 +254,29 @@ def _typed(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
             typed[key] = options[key]
     for key in _NUMBERS:
         if key in options:
-            typed[key] = _number(name, key, options[key])
-    for key in ("choices", "dims"):
-        if key in options:
-            number = _number(name, key, options[key])
-            if number != int(number) or number < 1:
-                raise _error(name, key, f"expected a whole number of at least 1, got {options[key]!r}")
-            typed[key] = int(number)
+            typed[key] = read_number(name, key, options[key])
+    if "dims" in options:
+        typed["dims"] = read_count(name, "dims", options["dims"])
+    if "choices" in options:
+        typed["choices"] = read_choices(name, options["choices"], typed.get("kind", "categorical"))
+    if "rescue" in options:
+        typed["rescue"] = read_flag(name, "rescue", options["rescue"])
     for key in ("target", "alpha"):
         if key in options:
-            typed[key] = _schedule(name, key, options[key])
+            typed[key] = read_schedule(name, key, options[key])
     if "active_when" in options:
-        typed["active_when"] = _conditions(name, options["active_when"])
+        typed["active_when"] = read_conditions(name, options["active_when"])
     return typed
-
-
-def _schedule(name: str, key: str, value: object) -> Schedule:
-    try:
-        return parse_schedule(value)
-    except ScheduleError as error:
-        # A message about a bare number already carries the word `target` for a key.
-        message = str(error)
-        inner = message.removeprefix("target: ")
-        raise HeadSpecError(f"heads.{name}.{key}{': ' if inner != message else '.'}{inner}") from None
-
-
-def _conditions(name: str, value: object) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    if not isinstance(value, Mapping) or not value:
-        raise _error(name, "active_when", f"expected a mapping from head to a list of choices, got {value!r}")
-    conditions = []
-    for head, choices in value.items():
-        numbers: tuple[Any, ...] = tuple(choices) if isinstance(choices, list | tuple) else (choices,)
-        if not numbers or not all(type(number) is int and number >= 0 for number in numbers):
-            raise _error(name, f"active_when.{head}", f"expected numbers of choices such as [2], got {choices!r}")
-        if head == name:
-            raise _error(name, f"active_when.{head}", "a head cannot depend on itself")
-        conditions.append((str(head), numbers))
-    return tuple(conditions)
 
 
 def _refuse_keys_of_other_kinds(name: str, typed: Mapping[str, Any]) -> None:
     kind = typed.get("kind", "categorical")
-    for other, keys in _KEYS_OF_KIND.items():
+    for keys in _KEYS_OF_KIND.values():
         for key in keys:
-            if key in typed and other != kind:
-                raise _error(name, key, f"a {kind} head has no {key}, got {typed[key]!r}; say kind if it is another")
+            if key in typed and key not in _KEYS_OF_KIND[kind]:
+                raise head_error(
+                    name, key, f"a {kind} head has no {key}, got {typed[key]!r}; say kind if it is another"
+                )
 
 
 def _with_law(name: str, typed: dict[str, Any]) -> HeadSpec:
@@ -251,20 +291,24 @@ def _with_law(name: str, typed: dict[str, Any]) -> HeadSpec:
                 what = (
                     f"law {law} takes its alpha ({shown}) from the configuration and" if not _KEYS_OF_LAW[law] else law
                 )
-                raise _error(name, key, f"{what} has no {key}, which belongs to law {other}; remove one of the two")
+                raise head_error(name, key, f"{what} has no {key}, which belongs to law {other}; remove one of the two")
+    if typed.get("kind") == "tanh_gaussian":
+        typed.setdefault("log_std_max", TANH_GAUSSIAN_LOG_STD_MAX)
     if law in ("fixed", "decay"):
         return _prescribed(name, typed, alpha)
     if alpha is not None:
-        raise _error(
+        raise head_error(
             name,
             "alpha",
             f"is the coefficient of laws fixed and decay, the law is {law}; to start there say alpha_init",
         )
     if law == "dual" and typed.get("mode") == "track":
-        raise _error(name, "mode", "law dual has positive temperatures only and cannot track; use law pi or mode floor")
+        raise head_error(
+            name, "mode", "law dual has positive temperatures only and cannot track; use law pi or mode floor"
+        )
     if "target" not in typed:
         if typed.get("unit", "fraction") != "fraction":
-            raise _error(
+            raise head_error(
                 name, "target", f"needed with unit {typed['unit']}; the default {_DEFAULT_TARGET} is a fraction"
             )
         typed["target"] = Constant(_DEFAULT_TARGET)
@@ -276,21 +320,21 @@ def _with_law(name: str, typed: dict[str, Any]) -> HeadSpec:
 def _prescribed(name: str, typed: Mapping[str, Any], alpha: Schedule | None) -> HeadSpec:
     """Returns a head whose alpha is given and not learned."""
     law = typed["law"]
+    if typed.get("rescue"):
+        raise head_error(name, "rescue", f"a head is rescued until it has half its target, and law {law} has no target")
     if alpha is None:
-        raise _error(name, "alpha", f"law {law} needs the coefficient `alpha`")
+        raise head_error(name, "alpha", f"law {law} needs the coefficient `alpha`")
     if law == "fixed" and not isinstance(alpha, Constant):
-        raise _error(name, "alpha", f"law fixed needs a number, got the schedule {alpha.to_value()}; say law decay")
+        raise head_error(name, "alpha", f"law fixed needs a number, got the schedule {alpha.to_value()}; say law decay")
     low, high = alpha.range()
     if low < 0.0:
-        raise _error(name, "alpha", f"must be at least 0, got {low:g}")
+        raise head_error(name, "alpha", f"must be at least 0, got {low:g}")
     return HeadSpec(**typed, alpha_init=alpha.value(Clock()), alpha_min=0.0, alpha_max=max(high, 1.0))
 
 
 def _check_ranges(spec: HeadSpec) -> None:
     """Checks the numbers against each other and the target against what the head can reach."""
-    if spec.kind == "gaussian" and spec.log_std_min >= min(0.0, spec.log_std_max):
-        pair = f"log_std_min {spec.log_std_min:g} and log_std_max {spec.log_std_max:g}"
-        raise _error(spec.name, "log_std_min", f"must be below 0 and below log_std_max, got {pair}")
+    _check_shape(spec)
     if spec.target is None:
         return
     _check_loop(spec)
@@ -298,7 +342,7 @@ def _check_ranges(spec: HeadSpec) -> None:
         try:
             coefficients = spec.coefficients(extreme)
         except TargetError as error:
-            raise _error(spec.name, "target", str(error)) from None
+            raise head_error(spec.name, "target", str(error)) from None
         capacity = spec.entropy_capacity
         if capacity is not None and spec.unit != "fraction":
             highest = math.nextafter(capacity, math.inf)
@@ -306,36 +350,48 @@ def _check_ranges(spec: HeadSpec) -> None:
                 text = (
                     f"{extreme:g} {spec.unit} are {coefficients.constant:.4g} nats, the head's most are {capacity:.4g}"
                 )
-                raise _error(spec.name, "target", f"out of reach: {text}")
+                raise head_error(spec.name, "target", f"out of reach: {text}")
+        _check_against_floor(spec, coefficients, extreme)
+
+
+def _check_shape(spec: HeadSpec) -> None:
+    """Checks what bounds the distribution."""
+    highest = min(0.0, spec.log_std_max)
+    if not spec.discrete and spec.kind != "beta" and spec.log_std_min >= highest:
+        pair = f"log_std_min {spec.log_std_min:g} and log_std_max {spec.log_std_max:g}"
+        raise head_error(spec.name, "log_std_min", f"must be below 0 and below log_std_max, got {pair}")
+    if spec.kind == "tanh_gaussian" and spec.log_std_max > TANH_GAUSSIAN_LOG_STD_MAX:
+        text = f"at most {TANH_GAUSSIAN_LOG_STD_MAX:g}, beyond it a wider Gaussian is less random after tanh"
+        raise head_error(spec.name, "log_std_max", f"{text}; got {spec.log_std_max:g}")
+    if spec.concentration_max <= 1.0:
+        raise head_error(spec.name, "concentration_max", f"must be above 1, got {spec.concentration_max:g}")
+    if not 0.0 <= spec.probability_floor < 1.0:
+        raise head_error(spec.name, "probability_floor", f"must lie in [0, 1), got {spec.probability_floor:g}")
+
+
+def _check_against_floor(spec: HeadSpec, coefficients: Coefficients, target: float) -> None:
+    """Refuses to press a head down further than its probability floor lets it go."""
+    if spec.mode != "track" or spec.sizes is None or not spec.probability_floor:
+        return
+    capacity = math.log(math.prod(spec.sizes))
+    least = floored_entropy(spec.sizes, spec.probability_floor)
+    if target_fraction(coefficients, 0.0, capacity) * capacity < least:
+        share = f"probability_floor {spec.probability_floor:g} keeps the head at {least:.4g} nats or more"
+        text = f"{share}, a fraction of {least / capacity:.3g}; the target {target:g} {spec.unit} is less"
+        raise head_error(spec.name, "target", f"out of reach in mode track: {text}")
 
 
 def _check_loop(spec: HeadSpec) -> None:
     """Checks bounds and gains of a law that moves alpha."""
     bounds = f"alpha_min {spec.alpha_min:g} and alpha_max {spec.alpha_max:g}"
     if spec.alpha_max <= 0.0 or spec.alpha_min >= spec.alpha_max:
-        raise _error(spec.name, "alpha_max", f"must be positive and above alpha_min, got {bounds}")
+        raise head_error(spec.name, "alpha_max", f"must be positive and above alpha_min, got {bounds}")
     if spec.mode == "floor" and spec.alpha_min < 0.0:
         text = f"mode floor never presses a head down; a negative bound needs mode track, got {spec.alpha_min:g}"
-        raise _error(spec.name, "alpha_min", text)
+        raise head_error(spec.name, "alpha_min", text)
     if spec.alpha_init <= 0.0 or not spec.alpha_min <= spec.alpha_init <= spec.alpha_max:
         text = f"must be positive and lie between {bounds}, got {spec.alpha_init:g}"
-        raise _error(spec.name, "alpha_init", text)
+        raise head_error(spec.name, "alpha_init", text)
     for key in ("gain_proportional", "gain_integral", "learning_rate"):
         if getattr(spec, key) < 0.0:
-            raise _error(spec.name, key, f"must be at least 0, got {getattr(spec, key):g}")
-
-
-def _number(name: str, key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _error(name, key, f"expected a number, got {value!r}")
-    try:
-        number = float(value)
-    except ValueError:
-        raise _error(name, key, f"expected a number, got {value!r}") from None
-    if not math.isfinite(number):
-        raise _error(name, key, f"expected a finite number, got {value!r}")
-    return number
-
-
-def _error(name: str, key: str, text: str) -> HeadSpecError:
-    return HeadSpecError(f"heads.{name}.{key}: {text}")
+            raise head_error(spec.name, key, f"must be at least 0, got {getattr(spec, key):g}")

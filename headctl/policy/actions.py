@@ -13,9 +13,10 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from headctl.entropy.dependence import dependence_problems, parents_first
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.messages import unknown_name
-from headctl.policy.heads import GaussianHead, Head, make_head
+from headctl.policy.heads import DiscreteHead, Head, make_head
 
 SINGLE_HEAD = "action"
 """Name of the head of an action space that is not a Dict."""
@@ -27,16 +28,31 @@ class Evaluation(NamedTuple):
     """What a policy says of actions: one column per head, ``[B, H]`` float32."""
 
     log_prob: Tensor
+    """0 where the head is not active."""
     entropy: Tensor
+    """Of the head's distribution, active or not."""
     capacity: Tensor
+    """Of the state, active or not."""
     choice: Tensor
+    """1 where the head is active and has more than one legal action, else 0."""
+
+
+def joint_entropy(evaluation: Evaluation) -> Tensor:
+    """Returns an unbiased sample of the entropy of the whole action, in nats ``[B]``.
+
+    The chain rule (Cover & Thomas 2006, theorem 2.5.1): the entropies of the heads that are active after the choices
+    that were drawn, added up. To report, not to control: a bonus on it would pay a parent for switching on children
+    that are more random.
+    """
+    return (evaluation.entropy * evaluation.choice).sum(-1)
 
 
 def describe_space(space: spaces.Space) -> dict[str, dict[str, Any]]:
     """Returns what an action space says of each head, in the form that ``parse_head(known=...)`` takes.
 
     Args:
-        space: A Dict of Discrete and Box spaces, or a single Discrete or Box (one head named ``action``).
+        space: A Dict of Discrete, MultiDiscrete, MultiBinary and Box spaces, or a single one (one head named
+            ``action``). A Box is gaussian as long as nobody says otherwise.
 
     Raises:
         ValueError: A space that no head can fill.
@@ -44,18 +60,20 @@ def describe_space(space: spaces.Space) -> dict[str, dict[str, Any]]:
     parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {SINGLE_HEAD: space}
     described: dict[str, dict[str, Any]] = {}
     for name, part in parts.items():
+        if isinstance(part, spaces.Discrete | spaces.MultiDiscrete) and np.any(part.start):
+            raise ValueError(f"action space {name!r}: a space that starts at 0 is needed, got start {part.start}")
         if isinstance(part, spaces.Discrete):
-            if part.start != 0:
-                raise ValueError(
-                    f"action space {name!r}: a Discrete that starts at 0 is needed, got start {part.start}"
-                )
             described[name] = {"kind": "categorical", "choices": int(part.n)}
+        elif isinstance(part, spaces.MultiDiscrete) and len(part.shape) == 1:
+            described[name] = {"kind": "multidiscrete", "choices": [int(size) for size in part.nvec]}
+        elif isinstance(part, spaces.MultiBinary) and len(part.shape) == 1:
+            described[name] = {"kind": "bernoulli", "dims": int(part.shape[0])}
         elif _is_continuous(part):
             described[name] = {"kind": "gaussian", "dims": int(part.shape[0])}
         else:
             raise ValueError(
-                f"action space {name!r}: a head is a Discrete, or a floating-point Box of one axis with finite bounds; "
-                f"got {part}"
+                f"action space {name!r}: a head is a Discrete, a MultiDiscrete or MultiBinary of one axis, or a "
+                f"floating-point Box of one axis with finite bounds; got {' '.join(str(part).split())}"
             )
     if not described:
         raise ValueError("action space: a Dict without entries has no heads")
@@ -83,12 +101,17 @@ def resolve_heads(known: Mapping[str, Mapping[str, Any]], heads: Mapping[str, An
         A complete description for every head of the game, in the game's order.
 
     Raises:
-        HeadSpecError: A head that the game lacks, or a description that cannot be used.
+        HeadSpecError: A head that the game lacks, a description that cannot be used, or heads that depend on each other
+            in a way that cannot be.
     """
     for name in heads:
         if name not in known:
             raise HeadSpecError(f"heads.{name}: {unknown_name('head of this game', name, known)}")
-    return {name: parse_head(name, heads.get(name), known[name]) for name in known}
+    specs = {name: parse_head(name, heads.get(name), known[name]) for name in known}
+    problems = dependence_problems(specs, what="head of this game")
+    if problems:
+        raise HeadSpecError(problems[0])
+    return specs
 
 
 class ActionHeads:
@@ -108,12 +131,18 @@ class ActionHeads:
             space: The game's action space, for the scaling of continuous actions; ``None``: all Boxes are [-1, 1].
 
         Raises:
+            HeadSpecError: Heads that depend on each other in a way that cannot be.
             ValueError: A categorical head of unknown size.
         """
+        problems = dependence_problems(specs)
+        if problems:
+            raise HeadSpecError(problems[0])
         self.heads: tuple[Head, ...] = tuple(make_head(spec) for spec in specs.values())
         self.names: tuple[str, ...] = tuple(head.name for head in self.heads)
         self._sizes = [head.num_params for head in self.heads]
         self.num_params = sum(self._sizes)
+        # Children after their parents, with what they wait for.
+        self._conditions = [(name, specs[name].active_when) for name in parents_first(specs) if specs[name].active_when]
         self._scales = {} if space is None else _box_scales(space)
 
     def sample(self, params: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator | None) -> Actions:
@@ -139,6 +168,8 @@ class ActionHeads:
     def evaluate(self, params: Tensor, actions: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Evaluation:
         """Returns log-probabilities, entropies, capacities and choices of all heads.
 
+        A head with ``active_when`` counts only where the actions of its parents say so: elsewhere its log-probability
+        and its choice are 0. No gradient goes through that gate, because it is made of actions that were taken.
         The same function serves the rollout and the update, so the ratio of the two is exactly 1 before the first step.
 
         Args:
@@ -146,11 +177,45 @@ class ActionHeads:
             actions: Per head, the actions ``[B, ...]``.
             masks: bool ``[B, K]`` for heads that are masked.
         """
-        parts = [
-            head.evaluate(part, actions[head.name], masks.get(head.name))
+        parts = {
+            head.name: head.evaluate(part, actions[head.name], masks.get(head.name))
+            for head, part in zip(self.heads, params.split(self._sizes, dim=-1), strict=True)
+        }
+        for name, active in self._active(actions).items():
+            said = parts[name]
+            parts[name] = said._replace(
+                log_prob=torch.where(active, said.log_prob, 0.0), choice=torch.where(active, said.choice, 0.0)
+            )
+        columns = zip(*(parts[name] for name in self.names), strict=True)
+        return Evaluation(*(torch.stack(column, dim=-1) for column in columns))
+
+    def _active(self, actions: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns, per head that depends on others, where the taken actions make it count: bool ``[B]``.
+
+        All of its parents must hold, and must be active themselves.
+        """
+        active: dict[str, Tensor] = {}
+        for name, conditions in self._conditions:
+            gates = [active[parent] for parent, _ in conditions if parent in active]
+            for parent, choices in conditions:
+                taken = [actions[parent] == choice for choice in choices]
+                gates.append(torch.stack(taken).any(0))
+            active[name] = torch.stack(gates).all(0)
+        return active
+
+    def divergence_from_uniform(self, params: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
+        """Returns ``KL(U || pi)`` of every discrete head ``[B, H]``, 0 for continuous ones; arguments as in ``sample``.
+
+        U is uniform over the legal actions. A loss with this term pulls a head back whose softmax has collapsed: its
+        gradient does not vanish there, while that of the entropy does.
+        """
+        columns = [
+            head.divergence_from_uniform(part, masks.get(head.name))
+            if isinstance(head, DiscreteHead)
+            else part.new_zeros(part.shape[:-1], dtype=torch.float32)
             for head, part in zip(self.heads, params.split(self._sizes, dim=-1), strict=True)
         ]
-        return Evaluation(*(torch.stack(column, dim=-1) for column in zip(*parts, strict=True)))
+        return torch.stack(columns, dim=-1)
 
     def initial_bias(self) -> Tensor:
         """Returns the joint bias ``[P]`` of the output layer at the start of training."""
@@ -161,7 +226,7 @@ class ActionHeads:
         scaled: Actions = {}
         for head in self.heads:
             action = actions[head.name]
-            if isinstance(head, GaussianHead):
+            if head.continuous:
                 action = action.clamp(-1.0, 1.0)
                 if head.name in self._scales:
                     low, high = (bound.to(action.device) for bound in self._scales[head.name])

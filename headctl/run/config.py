@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from headctl.entropy.dependence import dependence_problems
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.messages import unknown_name
 from headctl.run.yaml_io import Document, YamlError, dump_yaml, parse_yaml, read_yaml
@@ -289,32 +290,24 @@ def _check_heads(game: GameSection, written: object) -> tuple[dict[str, Any], li
         for name in written or {}
         if name not in info.heads
     ]
+    specs: dict[str, HeadSpec] = {}
     for name, head in info.heads.items():
         try:
             spec = parse_head(name, (written or {}).get(name), head.known())
         except HeadSpecError as error:
             problems.append(str(error))
             continue
-        problems += _check_parents(spec, info)
-        # Size and kind belong to the game, not to the configuration.
-        heads[name] = {key: value for key, value in spec.to_mapping().items() if key not in {"kind", "choices", "dims"}}
-    return heads, problems
+        specs[name] = spec
+        # What the game says belongs to the game, not to the configuration; a Box leaves the kind open.
+        known = head.known()
+        heads[name] = {key: value for key, value in spec.to_mapping().items() if known.get(key) != value}
+    return heads, problems + dependence_problems(specs, info.heads, what="head of the game")
 
 
-def _check_parents(spec: HeadSpec, info: GameInfo) -> list[str]:
-    """Checks the choices of other heads that a head depends on."""
-    problems = []
-    for parent, choices in spec.active_when:
-        key = f"heads.{spec.name}.active_when"
-        if parent not in info.heads:
-            problems.append(f"{key}: {unknown_name('head of the game', parent, info.heads)}")
-            continue
-        size = info.heads[parent].choices
-        if size is None:
-            problems.append(f"{key}.{parent}: {parent} is a continuous head and has no choices, got {list(choices)}")
-        elif any(choice >= size for choice in choices):
-            problems.append(f"{key}.{parent}: the choices of {parent} are 0 to {size - 1}, got {list(choices)}")
-    return problems
+def head_specs(config: RunConfig) -> list[HeadSpec]:
+    """Returns the complete description of every head of a resolved configuration. Loads no torch for built-in games."""
+    info = _describe(config.game)
+    return [parse_head(name, config.heads.get(name), head.known()) for name, head in info.heads.items()]
 
 
 _KEY_FIRST = re.compile(r"[\w.]+: ")

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from headctl.entropy.spec import HEAD_KEYS, HeadSpec
+from headctl.entropy.targets import TANH_GAUSSIAN_LOG_STD_MAX
 from headctl.run.config import RunConfig
 from headctl.run.metrics import GROUPS, METRICS
 from headctl.run.yaml_io import dump_yaml
@@ -82,6 +83,8 @@ def head_table() -> str:
         "target": "0.5",
         "alpha_min": "1e-4, track: -0.05",
         "learning_rate": "adam: 0.03, sgd: 1.0",
+        "log_std_max": f"gaussian: 0.5, tanh_gaussian: {TANH_GAUSSIAN_LOG_STD_MAX:.3f}",
+        "rescue": "false",
     } | dict.fromkeys(("alpha", "kind", "choices", "dims", "active_when"), "")
     defaults = {field.name: field.default for field in fields(HeadSpec) if field.default is not MISSING}
     rows = ["| key | default | meaning |", "|---|---|---|"]

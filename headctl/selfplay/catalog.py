@@ -29,12 +29,13 @@ class HeadInfo:
     """What the action space says of one head."""
 
     kind: str
-    choices: int | None = None
+    choices: int | list[int] | None = None
+    """Number of choices of a categorical head, of every part of a multidiscrete one."""
     dims: int = 1
 
     def known(self) -> dict[str, Any]:
         """Returns the entries for :func:`headctl.entropy.spec.parse_head`."""
-        if self.kind == "gaussian":
+        if self.choices is None:
             return {"kind": self.kind, "dims": self.dims}
         return {"kind": self.kind, "choices": self.choices}
 

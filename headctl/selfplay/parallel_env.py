@@ -6,15 +6,17 @@ engine. Shapes: N games, A seats, F features.
 An episode follows from its seed and the decisions in it, as PettingZoo's seed tests demand: that is what a checkpoint
 keeps of it.
 
-Conventions: all agents share one observation space and one action space (a Dict of Discrete and Box, or one of them).
-An observation is a Box, a Discrete, or a Dict whose entries ``mask_<head>`` (or ``action_mask`` where there is one
-head) are masks. With two agents each is a side of its own; with more, the part of the name before the last underscore
-is the side. The outcome of an episode is ``infos[agent]["outcome"]`` (1: the first side won, 2: the second, 3: draw)
-where the game gives it; a game that does not is won by the side with the higher return.
+Conventions: all agents share one observation space and one action space (a Dict of Discrete, MultiDiscrete, MultiBinary
+and Box, or one of them). An observation is a Box, a Discrete, or a Dict whose entries ``mask_<head>`` (or
+``action_mask`` where there is one head) are masks: an entry per choice, the parts of a MultiDiscrete one after the
+other, an entry per bit of a MultiBinary (0: it stays 0). With two agents each is a side of its own; with more, the part
+of the name before the last underscore is the side. The outcome of an episode is ``infos[agent]["outcome"]`` (1: the
+first side won, 2: the second, 3: draw) where the game gives it; a game that does not is won by the side with the higher
+return.
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 from torch import Tensor
 
+from headctl.entropy.spec import DISCRETE_KINDS
 from headctl.policy.actions import SINGLE_HEAD, describe_space
 from headctl.selfplay.games import DRAW, FIRST_WON, RUNNING, SECOND_WON, GameStep, Observations
 
@@ -96,9 +99,8 @@ class ParallelEnvGame:
         self.action_space: spaces.Dict = (
             action_space if isinstance(action_space, spaces.Dict) else spaces.Dict({SINGLE_HEAD: action_space})
         )
-        self._choices = {
-            name: head["choices"] for name, head in describe_space(self.action_space).items() if "choices" in head
-        }
+        self._parts = _parts(self.action_space)
+        self._choices = {name: sum(parts) for name, parts in self._parts.items()}
         self._masked = _mask_keys(observation_space, self._choices)
         self._seen_space = _without_masks(observation_space, self._masked)
         self.observation_dim = spaces.flatdim(self._seen_space)
@@ -213,7 +215,7 @@ class ParallelEnvGame:
                 # The nearest float32 may lie outside of a float64 bound.
                 parts[name] = action.astype(space.dtype).clip(space.low, space.high)
             else:
-                parts[name] = int(action)
+                parts[name] = int(action) if isinstance(space, spaces.Discrete) else action.astype(space.dtype)
         return parts[SINGLE_HEAD] if self._bare else parts
 
     def _result(self, game: int, infos: Mapping[str, Any]) -> int:
@@ -252,13 +254,23 @@ class ParallelEnvGame:
         for head, space in self.action_space.spaces.items():
             if head in self._choices:
                 legal = self._masks.get(head, np.ones((*shape, self._choices[head]), np.bool_))
-                draws = self._random.random(legal.shape) * (legal | ~legal.any(-1, keepdims=True))
-                actions[head] = self._tensor(draws.argmax(-1))
+                actions[head] = self._tensor(self._draw(space, legal, self._parts[head]))
             else:
                 assert isinstance(space, spaces.Box)  # noqa: S101 - describe_space admits nothing else
                 share = self._random.random((*shape, *space.shape))
                 actions[head] = self._tensor((space.low + share * (space.high - space.low)).astype(np.float32))
         return actions
+
+    def _draw(self, space: spaces.Space, legal: np.ndarray, parts: Sequence[int]) -> np.ndarray:
+        """Returns uniformly random legal choices of one discrete head."""
+        draws = self._random.random(legal.shape)
+        if isinstance(space, spaces.MultiBinary):
+            return ((draws < 0.5) & legal).astype(np.int64)
+        pieces = []
+        edges = np.cumsum(parts)[:-1]
+        for draw, allowed in zip(np.split(draws, edges, -1), np.split(legal, edges, -1), strict=True):
+            pieces.append((draw * (allowed | ~allowed.any(-1, keepdims=True))).argmax(-1))
+        return pieces[0] if isinstance(space, spaces.Discrete) else np.stack(pieces, -1)
 
     def set_progress(self, progress: float) -> None:
         """Passes the share of training on to environments that have a method of that name."""
@@ -341,6 +353,16 @@ def _shared(kind: str, per_agent: Mapping[str, spaces.Space]) -> spaces.Space:
                 f"{kind}: both sides share one policy, but {agent!r} has {space} and another agent {first}"
             )
     return first
+
+
+def _parts(space: spaces.Dict) -> dict[str, list[int]]:
+    """Returns, per discrete head, how many entries of its mask belong to each of its parts."""
+    parts = {}
+    for name, head in describe_space(space).items():
+        if head["kind"] in DISCRETE_KINDS:
+            size = head.get("choices", head.get("dims"))
+            parts[name] = size if isinstance(size, list) else [size]
+    return parts
 
 
 def _mask_keys(space: spaces.Space, choices: Mapping[str, int]) -> dict[str, str]:

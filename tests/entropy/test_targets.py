@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +10,18 @@ from hypothesis import strategies as st
 
 from headctl import MultiHeadEntropyController
 from headctl.entropy.spec import HeadSpecError, parse_head
-from headctl.entropy.targets import favourite_probability, nats_coefficients, target_fraction
+from headctl.entropy.targets import (
+    GAUSS_HERMITE,
+    TANH_GAUSSIAN_LOG_STD_MAX,
+    beta_range,
+    entropy_std,
+    favourite_probability,
+    floored_entropy,
+    nats_coefficients,
+    std_entropy,
+    tanh_gaussian_entropy,
+    target_fraction,
+)
 
 GAUSSIAN = 1.4189385332046727
 """0.5 log(2 pi e), from the closed form."""
@@ -70,6 +82,13 @@ def test_units_of_a_gaussian_head(unit, value, expected):
         ({"target": 0.3, "unit": "epsilon", "kind": "gaussian"}, "a continuous head has no targets in epsilon"),
         ({"target": 2.0, "unit": "std", "kind": "gaussian"}, "the head's most"),
         ({"target": 0.01, "unit": "std", "kind": "gaussian"}, "smallest is 0.04979"),
+        ({"target": 0.01, "unit": "std", "kind": "tanh_gaussian"}, "smallest is 0.04979"),
+        ({"target": 1.5, "unit": "std", "kind": "tanh_gaussian"}, r"beyond a standard deviation of 0.8744 .* got 1\.5"),
+        ({"target": 0.5, "unit": "std", "kind": "tanh_gaussian", "log_std_max": -1}, "the head's most"),
+        ({"target": 0.0, "unit": "std", "kind": "gaussian"}, "a standard deviation is positive"),
+        ({"target": 0.5, "unit": "std", "kind": "beta"}, "a beta head has no targets in std"),
+        ({"target": 0.7, "unit": "nats", "kind": "beta"}, r"the head's most are 0\.6931"),
+        ({"target": 3, "unit": "nats", "kind": "multidiscrete", "choices": [3, 4]}, r"the head's most are 2\.485"),
         ({"target": -9, "unit": "nats", "kind": "gaussian"}, "at least"),
         ({"target": -2, "unit": "nats_per_dim", "kind": "gaussian", "dims": 3}, "nats per dim"),
         ({"unit": "nats"}, "needed with unit nats"),
@@ -103,6 +122,73 @@ def test_a_target_beyond_the_states_is_bounded_and_told():
     assert metrics["heads/a/target_fraction"] == pytest.approx(1.0 / math.log(2), rel=1e-5)
     assert metrics["heads/a/target_entropy"] == pytest.approx(1.0)
     assert controller.alpha.item() <= 1.0
+
+
+# Ranges of the distributions on an interval ------------------------------------------------------------------------
+
+
+def test_the_quadrature_is_that_of_numpy():
+    nodes, weights = np.polynomial.hermite_e.hermegauss(16)
+    half = np.array(GAUSS_HERMITE)
+    np.testing.assert_allclose(half[:, 0], nodes[8:], rtol=1e-13)
+    np.testing.assert_allclose(half[:, 1], weights[8:] / weights.sum(), rtol=1e-10)
+
+
+def fine_tanh_entropy(log_std):
+    """Trapezoids in double precision, spectrally accurate for a Gaussian weight."""
+    z = np.linspace(-12.0, 12.0, 20_001)
+    density = np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+    u = np.abs(math.exp(log_std) * z)
+    slope = 2.0 * (math.log(2.0) - u - np.log1p(np.exp(-2.0 * u)))
+    return GAUSSIAN + log_std + np.trapezoid(density * slope, z)
+
+
+@pytest.mark.parametrize("log_std", [-5.0, -3.0, -1.5, -0.7, -0.134217, 0.0])
+def test_entropy_of_a_centred_tanh_gaussian(log_std):
+    assert tanh_gaussian_entropy(log_std) == pytest.approx(fine_tanh_entropy(log_std), abs=2e-5)
+
+
+def test_a_tanh_gaussian_is_most_random_at_its_bound():
+    peak = TANH_GAUSSIAN_LOG_STD_MAX
+    around = [fine_tanh_entropy(peak + step) for step in (-0.01, 0.0, 0.01)]
+    assert max(around) == around[1] == pytest.approx(0.6836, abs=1e-4)
+    assert around[2] - around[0] == pytest.approx(0.0, abs=1e-6)  # the parabola's top is at the bound
+    rising = [tanh_gaussian_entropy(log_std) for log_std in np.linspace(-5.0, peak, 200)]
+    assert (np.diff(rising) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("concentration", "entropy"), [(2.0, 0.5681), (5.0, 0.2130), (20.0, -0.4377), (50.0, -0.8890)]
+)  # the closed form with the exact digamma function, computed apart
+def test_range_of_a_beta_head(concentration, entropy):
+    assert beta_range(1, concentration) == (pytest.approx(entropy, abs=1e-3), math.log(2))
+    x = np.linspace(0.0, 1.0, 200_001)[1:-1]
+    log_density = (concentration - 1) * np.log(4 * x * (1 - x))
+    density = np.exp(log_density) / np.exp(log_density).sum() / (x[1] - x[0])
+    brute = -(density * np.log(density)).sum() * (x[1] - x[0]) + math.log(2)
+    assert beta_range(3, concentration)[0] == pytest.approx(3 * brute, abs=1e-5)
+
+
+@given(st.floats(-4.9, -0.2), st.sampled_from(["gaussian", "tanh_gaussian"]))
+def test_std_and_entropy_are_inverse(log_std, kind):
+    assert entropy_std(kind, std_entropy(kind, math.exp(log_std))) == pytest.approx(math.exp(log_std), rel=1e-6)
+
+
+def test_a_target_in_std_is_the_entropy_of_that_scale():
+    value = {"kind": "tanh_gaussian", "dims": 2, "target": 0.3, "unit": "std"}
+    controller = MultiHeadEntropyController({"a": value})
+    controller.step(torch.zeros(4, 1))
+    wanted = 2 * fine_tanh_entropy(math.log(0.3))
+    assert controller.metrics()["heads/a/target_entropy"] == pytest.approx(wanted, abs=1e-4)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=3), st.floats(0.0, 0.9))
+def test_least_entropy_under_a_probability_floor(sizes, share):
+    least = 0.0
+    for size in sizes:
+        probabilities = [1.0 - share + share / size] + [share / size] * (size - 1)
+        least -= sum(p * math.log(p) for p in probabilities if p > 0)
+    assert floored_entropy(sizes, share) == pytest.approx(least, abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ def test_masks_and_columns_of_the_evaluation_go_by_name():
 def test_a_space_that_is_no_dict_is_one_head():
     assert describe_space(spaces.Discrete(5)) == {"action": {"kind": "categorical", "choices": 5}}
     assert describe_space(box(dims=2)) == {"action": {"kind": "gaussian", "dims": 2}}
+    assert describe_space(spaces.MultiDiscrete([3, 2])) == {"action": {"kind": "multidiscrete", "choices": [3, 2]}}
+    assert describe_space(spaces.MultiBinary(4)) == {"action": {"kind": "bernoulli", "dims": 4}}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,9 @@ def test_a_space_that_is_no_dict_is_one_head():
         (spaces.Dict({"aim": spaces.Box(-1, 1, (2, 2))}), ["'aim'", "one axis"]),
         (spaces.Dict({"aim": spaces.Box(0, 9, (2,), np.int32)}), ["'aim'", "floating-point"]),
         (spaces.Dict({"aim": spaces.Box(-1, 1, (0,))}), ["'aim'", "one axis"]),
-        (spaces.MultiDiscrete([3, 4]), ["'action'", "MultiDiscrete"]),
+        (spaces.MultiDiscrete([[3, 4], [2, 2]]), ["'action'", "MultiDiscrete", "one axis"]),
+        (spaces.MultiDiscrete([3, 4], start=[0, 1]), ["'action'", "starts at 0", "start [0 1]"]),
+        (spaces.Dict({"bits": spaces.MultiBinary((2, 3))}), ["'bits'", "MultiBinary", "one axis"]),
         (spaces.Tuple([spaces.Discrete(3)]), ["'action'", "Tuple"]),
         (spaces.Dict({"deep": spaces.Dict({"a": spaces.Discrete(2)})}), ["'deep'", "Dict"]),
         (spaces.Dict({}), ["no heads"]),

@@ -1,10 +1,14 @@
 """Any ParallelEnv as a batch of games."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from pettingzoo import ParallelEnv
 
+from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
 from headctl.selfplay.games import DRAW, FIRST_WON, RUNNING, SECOND_WON
 from headctl.selfplay.parallel_env import ParallelEnvGame, describe_parallel_env, sides_of
 from tests.helpers.games import Counter, MatrixGame, Skirmish, biased_rps, pennies
@@ -252,7 +256,7 @@ def with_space(kind, per_agent):
             with_space("observation", lambda agent: spaces.Box(0, 1, (1 + (agent == "red_0"),))),
             "observation_space: both sides share one policy",
         ),
-        (with_space("action", lambda agent: spaces.MultiDiscrete([2, 2])), "action space 'action': a head is"),
+        (with_space("action", lambda agent: spaces.Tuple([spaces.Discrete(2)])), "action space 'action': a head is"),
         (
             with_space(
                 "observation",
@@ -265,6 +269,67 @@ def with_space(kind, per_agent):
 def test_spaces_that_cannot_be_used_are_refused(factory, words):
     with pytest.raises(ValueError, match=words):
         make(factory)
+
+
+class Panel(ParallelEnv):
+    """One decision: three dials (a MultiDiscrete) and three switches (a MultiBinary), each with masks."""
+
+    metadata: ClassVar = {"name": "panel"}
+    MASKS: ClassVar = {"mask_dials": [1, 1, 0, 0, 1, 1, 1, 0, 1], "mask_switches": [1, 0, 1]}
+
+    def __init__(self):
+        self.possible_agents = ["red_0", "blue_0"]
+        self.agents = []
+        self.taken = []
+        masks = {name: spaces.Box(0, 1, (len(mask),), np.int8) for name, mask in self.MASKS.items()}
+        self._observations = spaces.Dict({"seen": spaces.Box(0, 1, (1,), np.float32)} | masks)
+        self._actions = spaces.Dict({"dials": spaces.MultiDiscrete([3, 2, 4]), "switches": spaces.MultiBinary(3)})
+
+    def observation_space(self, agent):
+        return self._observations
+
+    def action_space(self, agent):
+        return self._actions
+
+    def _see(self):
+        masks = {name: np.array(mask, np.int8) for name, mask in self.MASKS.items()}
+        return {agent: {"seen": np.zeros(1, np.float32)} | masks for agent in self.possible_agents}
+
+    def reset(self, seed=None, options=None):
+        self.agents = list(self.possible_agents)
+        return self._see(), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        for action in actions.values():
+            assert self._actions.contains(action), action
+            assert action["dials"][0] != 2
+            assert action["dials"][1] == 1
+            assert action["dials"][2] != 2
+            assert action["switches"][1] == 0
+        rewards = {agent: float(action["dials"].sum()) for agent, action in actions.items()}
+        self.agents = []
+        over = dict.fromkeys(self.possible_agents, True)
+        return self._see(), rewards, over, dict.fromkeys(over, False), {agent: {} for agent in over}
+
+
+def test_dials_and_switches_are_played_by_policies_and_pilots():
+    game = make(Panel, num_games=64)
+    seen = game.reset(0)
+    assert seen.masks["dials"].shape == (64, 2, 9)
+    assert seen.masks["switches"].tolist() == [[[True, False, True]] * 2] * 64
+    heads = ActionHeads(resolve_heads(describe_space(game.action_space), {}), game.action_space)
+    params = torch.zeros(64, 2, heads.num_params)
+    drawn = heads.sample(params, seen.masks, torch.Generator().manual_seed(0))
+    step = game.step(heads.to_game(drawn))  # the game asserts that everything is legal
+    assert torch.equal(step.reward, drawn["dials"].sum(-1).float())
+    piloted = game.pilot_actions("random")
+    game.step(piloted)
+    for actions in (drawn, piloted):
+        assert actions["dials"].dtype == actions["switches"].dtype == torch.int64
+        assert [sorted(set(column.tolist())) for column in actions["dials"].flatten(0, 1).T] == [[0, 1], [1], [0, 1, 3]]
+        switches = actions["switches"].flatten(0, 1)
+        assert [sorted(set(column.tolist())) for column in switches.T] == [[0, 1], [0], [0, 1]]
+    assert describe_parallel_env(Panel, {})["dials"]["choices"] == [3, 2, 4]
 
 
 def test_sides_follow_from_names():
