@@ -49,6 +49,8 @@ class MultiHeadEntropyController:
         heads: Names of the heads, in the order of the columns of packed tensors.
         log_alpha: The learned temperatures, float32 ``[H]``.
         alpha: The coefficients in force, float32 ``[H]``: ``exp(log_alpha)`` plus the damping term, bounded.
+        collapsed: Heads to rescue, bool ``[H]``: since the status COLLAPSED, until half of the target is reached again.
+            As of the last :meth:`metrics`.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class MultiHeadEntropyController:
         self._processes = 1 if self._group is None else distributed.get_world_size(self._group)
         self._nowhere = torch.zeros(len(specs), dtype=torch.bool, device=device)
         self._monitor = HeadMonitor(signed=[s.alpha_min < 0.0 for s in specs], learned=learned, device=device)
+        self.collapsed = self._monitor.collapsed()
         self._in_fractions = all(s.unit == "fraction" for s in specs)
         self._refresh()
 
@@ -358,6 +361,7 @@ class MultiHeadEntropyController:
             }
             metrics |= {f"heads/{name}/{key}": value for key, value in values.items()}
         self._warn_once(sum(window.skipped for window in windows))
+        self.collapsed = self._monitor.collapsed()
         self._reading = metrics
         return dict(metrics)
 
@@ -415,6 +419,7 @@ class MultiHeadEntropyController:
         self.alpha = state["alpha"].to(self.device).clone()
         self._sums = state["sums"].to(self.device).clone()
         self._monitor.load_state_dict(state["monitor"])
+        self.collapsed = self._monitor.collapsed()
         if self._adam is not None:
             self._adam.load_state_dict(state["adam"])
         self._reading = {

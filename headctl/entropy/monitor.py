@@ -55,7 +55,11 @@ class Window:
 
 
 class StatusKeeper:
-    """Derives a head's status from its windows: the gravest condition that has lasted, else the usual one."""
+    """Derives a head's status from its windows: the gravest condition that has lasted, else the usual one.
+
+    Attributes:
+        collapsed: With hysteresis: true from the status COLLAPSED on until the head has more than half of its target.
+    """
 
     def __init__(self, *, signed: bool, learned: bool) -> None:
         """Begins without a past.
@@ -70,6 +74,7 @@ class StatusKeeper:
         )
         self.updates: dict[HeadStatus, float] = dict.fromkeys(HeadStatus, 0.0)
         self.status = HeadStatus.TRACKING if learned else HeadStatus.FIXED
+        self.collapsed = False
 
     def settle(self, window: Window, fraction: float, error: float) -> HeadStatus:
         """Enters a window and returns the status after it.
@@ -95,6 +100,10 @@ class StatusKeeper:
             self.status = HeadStatus.FIXED
         else:
             self.status = max(lasting, default=HeadStatus.TRACKING)
+        if self.status is HeadStatus.COLLAPSED:
+            self.collapsed = True
+        elif fraction > error:  # more than half of the target, which is their sum
+            self.collapsed = False
         self.updates[self.status] += window.updates
         return self.status
 
@@ -102,6 +111,7 @@ class StatusKeeper:
         """Returns the past as plain data."""
         return {
             "status": int(self.status),
+            "collapsed": self.collapsed,
             "streaks": {int(status): updates for status, updates in self.streaks.items()},
             "updates": {int(status): updates for status, updates in self.updates.items()},
         }
@@ -109,6 +119,7 @@ class StatusKeeper:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over a past."""
         self.status = HeadStatus(state["status"])
+        self.collapsed = bool(state["collapsed"])
         self.streaks = {HeadStatus(code): updates for code, updates in state["streaks"].items()}
         self.updates = {HeadStatus(code): updates for code, updates in state["updates"].items()}
 
@@ -157,6 +168,10 @@ class HeadMonitor:
             return None
         self._sums = torch.zeros_like(self._sums)
         return windows
+
+    def collapsed(self) -> Tensor:
+        """Returns which heads have collapsed and not recovered, bool ``[H]`` on the device."""
+        return torch.tensor([keeper.collapsed for keeper in self.keepers], device=self._sums.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the books as plain data."""

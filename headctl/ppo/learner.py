@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from headctl.entropy.controller import MultiHeadEntropyController
+from headctl.policy.actions import joint_entropy
 from headctl.policy.network import Policy
 from headctl.ppo.rollout import Minibatch, Rollout, generalized_advantages
 
@@ -33,6 +34,7 @@ class PPOOptions:
         learning_rate: Adam's step size at the start.
         learning_rate_schedule: ``constant``, or ``linear``: falls to a tenth at the end of training.
         max_grad_norm: The gradient of all parameters together is scaled down to this norm.
+        rescue_coef: Weight of the pull towards the uniform choice on heads with ``rescue: true`` that have collapsed.
         target_kl: The update ends after the epoch whose mean KL divergence exceeds this; ``None``: never.
     """
 
@@ -45,6 +47,7 @@ class PPOOptions:
     learning_rate: float = 3e-4
     learning_rate_schedule: str = "linear"
     max_grad_norm: float = 0.5
+    rescue_coef: float = 0.1
     target_kl: float | None = 0.03
 
 
@@ -54,6 +57,9 @@ class Losses(NamedTuple):
     policy: Tensor
     value: Tensor
     bonus: Tensor
+    rescue: Tensor
+    """What pulls collapsed heads towards the uniform choice, before its coefficient."""
+    joint_entropy: Tensor
     approx_kl: Tensor
     clip_fraction: Tensor
     params: Tensor
@@ -63,8 +69,18 @@ class Losses(NamedTuple):
     weight: Tensor
 
 
-_TOLD = ("policy_loss", "value_loss", "entropy_bonus", "approx_kl", "clip_fraction", "grad_norm")
+_TOLD: tuple[str, ...] = (
+    "ppo/policy_loss",
+    "ppo/value_loss",
+    "ppo/entropy_bonus",
+    "ppo/rescue_loss",
+    "ppo/approx_kl",
+    "ppo/clip_fraction",
+    "policy/joint_entropy",
+    "ppo/grad_norm",
+)
 """What every minibatch tells, in this order."""
+_RARE_SHARE = 0.02  # as in the controller's bonus: a head with fewer active rows is pulled less
 
 
 class PPOLearner:
@@ -96,6 +112,8 @@ class PPOLearner:
         self.controller = controller
         self.options = options
         self.generator = generator
+        rescued = [controller.specs[name].rescue for name in controller.heads]
+        self._rescued = torch.tensor(rescued, device=controller.device) if any(rescued) else None
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=options.learning_rate, eps=1e-5, fused=True)
 
     def losses(self, batch: Minibatch) -> Losses:
@@ -118,10 +136,13 @@ class PPOLearner:
         with torch.no_grad():
             approx_kl = ((ratio - 1.0 - log_ratio) * batch.alive).sum() / count
             clip_fraction = (((ratio - 1.0).abs() > options.clip_coef) * batch.alive).sum() / count
+            joint = (joint_entropy(evaluation) * batch.alive).sum() / count
         return Losses(
             policy=-(surrogate * batch.alive).sum() / count,
             value=0.5 * ((value - batch.value_target).square() * batch.alive).sum() / count,
             bonus=self.controller.bonus(evaluation.entropy, weight=weight),
+            rescue=self._rescue(params, batch, weight),
+            joint_entropy=joint,
             approx_kl=approx_kl,
             clip_fraction=clip_fraction,
             params=params,
@@ -129,6 +150,18 @@ class PPOLearner:
             capacity=evaluation.capacity,
             weight=weight,
         )
+
+    def _rescue(self, params: Tensor, batch: Minibatch, weight: Tensor) -> Tensor:
+        """Returns ``sum_h mean_w KL(U || pi_h)`` over the collapsed heads that shall be rescued.
+
+        The softmax of such a head passes hardly any gradient of its entropy; that of this divergence is ``p - U``.
+        """
+        if self._rescued is None:
+            return params.new_zeros(())
+        divergence = self.policy.action_heads.divergence_from_uniform(params, batch.masks)
+        active = weight.sum(0).clamp(min=_RARE_SHARE * weight.shape[0])
+        on = self._rescued & self.controller.collapsed
+        return torch.where(on, (divergence * weight).sum(0) / active, 0.0).sum()
 
     def update(self, rollout: Rollout, last_value: Tensor, progress: float) -> dict[str, float]:
         """Improves the policy by one rollout.
@@ -139,7 +172,7 @@ class PPOLearner:
             progress: Share of the training that is done, in [0, 1].
 
         Returns:
-            Metrics ``ppo/...`` and ``heads/<head>/...``, means over the minibatches.
+            Metrics ``ppo/...``, ``policy/...`` and ``heads/<head>/...``, means over the minibatches.
 
         Raises:
             FloatingPointError: A loss or a gradient was not finite; the policy is spoilt, the last checkpoint is not.
@@ -164,11 +197,11 @@ class PPOLearner:
                 gradient_shares = gradient_shares or self._gradient_shares(losses)
                 told.append(self._descend(losses, progress))
             if options.target_kl is not None:
-                divergence = torch.stack(told[-len(batches) :])[:, _TOLD.index("approx_kl")].mean()
+                divergence = torch.stack(told[-len(batches) :])[:, _TOLD.index("ppo/approx_kl")].mean()
                 if float(divergence) > options.target_kl:
                     break
         means = torch.stack(told).mean(0).tolist()
-        metrics = {f"ppo/{name}": mean for name, mean in zip(_TOLD, means, strict=True)}
+        metrics = dict(zip(_TOLD, means, strict=True))
         _refuse_non_finite(metrics, rollout)
         metrics["ppo/explained_variance"] = float(explained_variance(rollout.value, advantage, rollout.alive))
         metrics["ppo/learning_rate"] = learning_rate
@@ -176,16 +209,25 @@ class PPOLearner:
         return metrics | self.controller.metrics() | gradient_shares
 
     def _descend(self, losses: Losses, progress: float) -> Tensor:
-        """Takes one step of the optimiser and one of the controller; returns six scalars in one tensor."""
+        """Takes one step of the optimiser and one of the controller; returns what it tells."""
         options = self.options
-        loss = losses.policy + options.value_coef * losses.value - losses.bonus
+        loss = losses.policy + options.value_coef * losses.value - losses.bonus + options.rescue_coef * losses.rescue
         self.optimizer.zero_grad()
         loss.backward()
         grad_norm = nn.utils.clip_grad_norm_(self.policy.parameters(), options.max_grad_norm)
         self.optimizer.step()
         self.controller.observe(losses.entropy.detach(), capacity=losses.capacity, weight=losses.weight)
         self.controller.step(progress=progress)
-        terms = (losses.policy, losses.value, losses.bonus, losses.approx_kl, losses.clip_fraction, grad_norm)
+        terms = (
+            losses.policy,
+            losses.value,
+            losses.bonus,
+            losses.rescue,
+            losses.approx_kl,
+            losses.clip_fraction,
+            losses.joint_entropy,
+            grad_norm,
+        )
         return torch.stack([term.detach() for term in terms])
 
     def _gradient_shares(self, losses: Losses) -> dict[str, float]:

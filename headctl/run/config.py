@@ -106,6 +106,9 @@ class PPOSection(_Section):
         "linear", "course of the learning rate: constant, or falling linearly to a tenth at the end of training"
     )
     max_grad_norm: Real = _key(0.5, "gradients are scaled down to this norm", gt=0.0)
+    rescue_coef: Real = _key(
+        0.1, "pull towards the uniform choice on heads with `rescue: true` that have collapsed", ge=0.0
+    )
     target_kl: Real | None = _key(
         0.03, "an update stops early once the policy has moved this far; null: never", "nats", gt=0.0
     )

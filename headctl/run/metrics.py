@@ -56,6 +56,7 @@ class Metric:
 GROUPS: dict[str, str] = {
     "clock": "Clock",
     "heads": "Heads: what the entropy controller sees and does",
+    "policy": "Policy: all heads together",
     "ppo": "PPO: the update",
     "selfplay": "Self-play: games against the pool",
     "env": "Game",
@@ -183,6 +184,14 @@ METRICS: tuple[Metric, ...] = (
         "Above 1 the bonus, not the reward, moves this head: lower its target or alpha_max",
     ),
     Metric(
+        "policy/joint_entropy",
+        "nats",
+        "Entropy of the whole action by the chain rule: the heads that counted after the choices that were drawn, "
+        "added up, mean over the rows. Reported, never controlled: a bonus on it would pay for switching on random heads",
+        _ANY,
+        "-",
+    ),
+    Metric(
         "ppo/policy_loss",
         "1",
         "Clipped surrogate, mean over the update: -mean(min(r A, clip(r, 1 - c, 1 + c) A))",
@@ -202,6 +211,14 @@ METRICS: tuple[Metric, ...] = (
         "What the controller added to the objective: sum over heads of alpha * mean entropy",
         "small beside 1 (advantages are normalised)",
         "Large: some head's alpha is too high, see heads/<head>/bonus_to_policy_grad",
+    ),
+    Metric(
+        "ppo/rescue_loss",
+        "nats",
+        "Mean of KL(uniform || pi) of the heads with `rescue: true` that have collapsed, before rescue_coef; it pulls "
+        "them back until they have half of their target",
+        "0",
+        "Above 0 for long: raise ppo.rescue_coef, or give the head a probability_floor",
     ),
     Metric(
         "ppo/approx_kl",
