@@ -99,6 +99,10 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 @click.version_option(__version__, "-V", "--version", prog_name="headctl")
 def main() -> None:
     """Train self-play agents whose action heads each have an entropy target and a learned temperature of their own."""
+    # A game of one's own may lie in the current folder, where `python -m` would find it and a console script does not.
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 @main.command(
@@ -274,6 +278,34 @@ def config(source: str, overrides: tuple[str, ...], mode: str) -> None:
         return
     heads = ", ".join(resolved.heads)
     click.echo(f"{source}: ok. Game {resolved.game.name}, heads {heads}, {resolved.total_steps:_} agent-steps")
+
+
+@main.command(
+    epilog=_examples(
+        "headctl explain configs/dogfight_1v1.yaml",
+        "headctl explain configs/dogfight_1v1.yaml heads.weapon.target=0.1 heads.weapon.unit=epsilon",
+    )
+)
+@click.argument("source", metavar="CONFIG|RUN")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--actions", multiple=True, type=click.IntRange(min=1), help="Legal actions to assume; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@_refusals
+def explain(source: str, overrides: tuple[str, ...], actions: tuple[int, ...], *, as_json: bool) -> None:
+    """Say what every head's target in CONFIG amounts to, in every unit, and warn where it makes no sense."""
+    from headctl.entropy.explain import explain as explain_head  # noqa: PLC0415 - --help must not load it
+    from headctl.run import config as configuration  # noqa: PLC0415 - with it
+
+    _only_overrides(overrides)
+    path = Path(source)
+    resolved = configuration.load_config(path / "config.yaml" if path.is_dir() else path, overrides)
+    explanations = [each for spec in configuration.head_specs(resolved) for each in explain_head(spec, actions)]
+    if as_json:
+        _print_json([each.to_json() for each in explanations])
+        return
+    from headctl.run import report_view  # noqa: PLC0415 - with it
+
+    report_view.make_console().print(report_view.explanation_table(explanations))
 
 
 _BENCHES = ("env", "train", "controller")

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from headctl.entropy.explain import Explanation
 from headctl.run.findings import SHORTFALL_MAX, Finding, HeadReport, steps_text
 from headctl.run.report import Report
 from headctl.selfplay.results import MatchResult
@@ -146,6 +147,22 @@ def figure_table(machine: Mapping[str, str], rows: Iterable[tuple[str, str, floa
         digits = 0 if median >= 100 else 2
         numbers = (f"{value:,.{digits}f}" for value in (median, min(values), max(values)))
         table.add_row(name, *numbers, unit)
+    return table
+
+
+def explanation_table(explanations: Iterable[Explanation]) -> Table:
+    """Returns what every target amounts to, with the warnings in a last column."""
+    table = _table("Targets", "effective, epsilon, favourite: a choice with this entropy, read in three ways")
+    table.add_column("head", style="bold")
+    for column in ("target", "legal", "fraction", "nats", "effective", "epsilon", "favourite", "std"):
+        table.add_column(column, justify="left" if column == "target" else "right")
+    table.add_column("warning", ratio=1)
+    for each in explanations:
+        numbers = (each.fraction, each.nats, each.effective_actions, each.epsilon, each.favourite, each.std)
+        shown = ("" if number is None or math.isnan(number) else f"{number:.3f}" for number in numbers)
+        actions = "" if each.actions is None else str(each.actions)
+        warning = Text("; ".join(each.warnings), "yellow")
+        table.add_row(each.head, each.moment, actions, *shown, warning)
     return table
 
 
