@@ -187,7 +187,8 @@ METRICS: tuple[Metric, ...] = (
         "policy/joint_entropy",
         "nats",
         "Entropy of the whole action by the chain rule: the heads that counted after the choices that were drawn, "
-        "added up, mean over the rows. Reported, never controlled: a bonus on it would pay for switching on random heads",
+        "added up, mean over the rows. Reported, never controlled: a bonus on it would pay for switching "
+        "on random heads",
         _ANY,
         "-",
     ),

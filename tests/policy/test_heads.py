@@ -11,12 +11,33 @@ from torch.distributions import Categorical, Normal
 
 from headctl.entropy.spec import parse_head
 from headctl.entropy.targets import gaussian_range
-from headctl.policy.heads import CategoricalHead, GaussianHead, make_head
+from headctl.policy.heads import (
+    BernoulliHead,
+    BetaHead,
+    CategoricalHead,
+    DiscreteHead,
+    GaussianHead,
+    MultiDiscreteHead,
+    TanhGaussianHead,
+    make_head,
+)
 
 K = 4
 LOGITS = st.lists(st.floats(-20.0, 20.0, width=32), min_size=K, max_size=K)
 MASKS = st.sampled_from([mask for mask in product([False, True], repeat=K) if any(mask)])
 HEAD = CategoricalHead("weapon", K)
+EVERY_HEAD = [
+    HEAD,
+    CategoricalHead("floored", K, 0.1),
+    MultiDiscreteHead("dials", (3, 2, 4)),
+    MultiDiscreteHead("floored_dials", (3, 2, 4), 0.1),
+    BernoulliHead("switches", 3),
+    BernoulliHead("floored_switches", 3, 0.1),
+    GaussianHead("params", 3, -3.0, 0.5),
+    TanhGaussianHead("squashed", 3, -3.0, -0.134217),
+    BetaHead("bounded", 3, 100.0),
+]
+every_head = pytest.mark.parametrize("head", EVERY_HEAD, ids=lambda head: head.name)
 
 
 def softmax_over(logits, mask):
@@ -242,7 +263,7 @@ def test_scales_start_at_exp_minus_a_half_where_the_bounds_allow(low, high, expe
     assert log_std.flatten().tolist() == pytest.approx([expected] * 2, abs=1e-5)
 
 
-@pytest.mark.parametrize("head", [HEAD, GaussianHead("params", 3, -3.0, 0.5)])
+@every_head
 def test_a_generator_is_the_only_source_of_randomness(head):
     params = torch.zeros(16, head.num_params)
     before = torch.get_rng_state()
@@ -252,7 +273,7 @@ def test_a_generator_is_the_only_source_of_randomness(head):
     assert not torch.equal(first, head.sample(params, None, torch.Generator().manual_seed(10)))
 
 
-@pytest.mark.parametrize("head", [HEAD, GaussianHead("params", 3, -3.0, 0.5)])
+@every_head
 def test_leading_shapes_do_not_matter(head):
     params = torch.randn(6, 5, head.num_params, generator=torch.Generator().manual_seed(11))
     action = head.sample(params, None, torch.Generator().manual_seed(12))
@@ -265,10 +286,100 @@ def test_leading_shapes_do_not_matter(head):
         torch.testing.assert_close(a.flatten(), b)
 
 
+@every_head
+def test_the_ratio_is_exactly_1_between_rollout_and_update(head):
+    params = 3.0 * torch.randn(256, head.num_params, generator=torch.Generator().manual_seed(13))
+    action = head.sample(params, None, torch.Generator().manual_seed(14))
+    rollout = head.evaluate(params, action, None)
+    stored = torch.zeros(256, *head.action_shape, dtype=head.action_dtype)
+    stored[:] = action
+    update = head.evaluate(params.clone().requires_grad_(), stored, None)
+    assert torch.equal(rollout.log_prob, update.log_prob.detach())
+    assert update.log_prob.requires_grad
+    assert update.entropy.requires_grad
+
+
+@every_head
+def test_log_probabilities_are_those_of_the_draws(head):
+    # A second route to the entropy: the mean of -log p over a head's own draws.
+    params = torch.randn(head.num_params, generator=torch.Generator().manual_seed(15)).expand(60_000, -1)
+    said = head.evaluate(params, head.sample(params, None, torch.Generator().manual_seed(16)), None)
+    sigma = said.log_prob.std().item() / math.sqrt(60_000)
+    assert -said.log_prob.mean().item() == pytest.approx(said.entropy[0].item(), abs=4.5 * sigma + 1e-5)
+
+
+@every_head
+@pytest.mark.parametrize("size", [0.0, 1e4, 1e30])
+def test_extreme_outputs_give_neither_nan_in_values_nor_in_gradients(head, size):
+    signs = torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, -1.0, 1.0, -1.0, 0.0])[: head.num_params]
+    params = (size * torch.stack((signs, -signs, signs.abs()))).requires_grad_()
+    action = head.sample(params.detach(), None, torch.Generator().manual_seed(1))
+    said = head.evaluate(params, action, None)
+    values = [*said, head.kl(params, torch.zeros_like(params), None), head.kl(params.detach() * 0.0, params, None)]
+    if isinstance(head, DiscreteHead):
+        values.append(head.divergence_from_uniform(params, None))
+    if head.name == "params" and size == 1e30:
+        values = list(said)  # the distance of two Gaussian means is truly beyond float32
+    assert all(torch.isfinite(value).all() for value in values)
+    assert torch.isfinite(head.mode(params, None).float()).all()
+    sum(value.sum() for value in values).backward()
+    assert torch.isfinite(params.grad).all()
+
+
+@every_head
+def test_bfloat16_outputs_are_computed_in_float32(head):
+    params = torch.randn(64, head.num_params, generator=torch.Generator().manual_seed(2)).bfloat16()
+    action = head.sample(params, None, torch.Generator().manual_seed(3))
+    assert torch.equal(action, head.sample(params.float(), None, torch.Generator().manual_seed(3)))
+    low, high = (head.evaluate(each, action, None) for each in (params, params.float()))
+    assert all(part.dtype == torch.float32 for part in low)
+    assert all(torch.equal(a, b) for a, b in zip(low, high, strict=True))
+    divergence = head.kl(params, params.flip(0), None)
+    assert divergence.dtype == torch.float32
+    assert torch.equal(divergence, head.kl(params.float(), params.float().flip(0), None))
+
+
+@every_head
+def test_divergence_is_the_mean_log_ratio_of_draws_and_0_of_itself(head):
+    generator = torch.Generator().manual_seed(17)
+    p, q = (torch.randn(head.num_params, generator=generator).expand(60_000, -1) for _ in range(2))
+    assert head.kl(p[:4], p[:4], None).abs().max().item() < 1e-5
+    action = head.sample(p, None, generator)
+    ratio = head.evaluate(p, action, None).log_prob - head.evaluate(q, action, None).log_prob
+    sigma = ratio.std().item() / math.sqrt(60_000)
+    assert head.kl(p, q, None)[0].item() == pytest.approx(ratio.mean().item(), abs=4.5 * sigma + 1e-5)
+    assert head.kl(p, q, None)[0].item() > 0.0
+
+
 def test_make_head_follows_the_description():
     gaussian = make_head(parse_head("params", {"kind": "gaussian", "dims": 3, "log_std_min": -4.0}))
     assert isinstance(gaussian, GaussianHead)
     assert (gaussian.num_params, gaussian.log_std_min, gaussian.log_std_max) == (6, -4.0, 0.5)
     assert make_head(parse_head("weapon", {"choices": 4})).num_params == 4
+    expected = {
+        "multidiscrete": (MultiDiscreteHead, {"choices": [3, 2]}, 5, (2,)),
+        "bernoulli": (BernoulliHead, {"dims": 4}, 4, (4,)),
+        "tanh_gaussian": (TanhGaussianHead, {"dims": 2}, 4, (2,)),
+        "beta": (BetaHead, {"dims": 2}, 4, (2,)),
+    }
+    for kind, (cls, keys, num_params, action_shape) in expected.items():
+        head = make_head(parse_head("a", {"kind": kind, **keys}))
+        assert type(head) is cls
+        assert (head.name, head.num_params, head.action_shape) == ("a", num_params, action_shape)
+    floored = make_head(parse_head("weapon", {"choices": 4, "probability_floor": 0.2}))
+    surely = floored.evaluate(torch.tensor([[90.0, 0.0, 0.0, 0.0]]), torch.tensor([1]), None)
+    assert surely.log_prob.exp().item() == pytest.approx(0.05)
     with pytest.raises(ValueError, match=r"heads\.weapon\.choices: needed"):
         make_head(parse_head("weapon", 0.3))
+    with pytest.raises(ValueError, match=r"heads\.dials\.choices: needed"):
+        make_head(parse_head("dials", {"kind": "multidiscrete"}))
+
+
+def test_capacity_and_floor_are_those_of_the_controller():
+    outputs = {"tanh_gaussian": (0.0, -40.0), "beta": (40.0, 40.0), "gaussian": (0.0, -40.0)}
+    for kind, (first, second) in outputs.items():
+        spec = parse_head("a", {"kind": kind, "dims": 2})
+        params = torch.tensor([[first, first, second, second]])
+        said = make_head(spec).evaluate(params, torch.zeros(1, 2), None)
+        assert said.entropy.item() == pytest.approx(spec.entropy_floor, abs=1e-5)
+        assert said.capacity.item() == pytest.approx(spec.entropy_capacity, abs=1e-5)
