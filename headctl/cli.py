@@ -75,7 +75,15 @@ def _refusals(command: Callable[P, R]) -> Callable[P, R]:
 
 def _is_refusal(error: ValueError) -> bool:
     """Tells errors with a message for the user from bugs, without loading the modules that define them."""
-    user_errors = {"ConfigError", "RunFolderError", "CheckpointError", "MetricsError", "GameError", "HeadSpecError"}
+    user_errors = {
+        "ConfigError",
+        "RunFolderError",
+        "CheckpointError",
+        "MetricsError",
+        "GameError",
+        "HeadSpecError",
+        "LabError",
+    }
     own = [kind for kind in type(error).__mro__ if kind.__module__.startswith("headctl")]
     return any(kind.__name__ in user_errors for kind in own)
 
@@ -309,24 +317,43 @@ def explain(source: str, overrides: tuple[str, ...], actions: tuple[int, ...], *
 
 
 _BENCHES = ("env", "train", "controller")
+_LABORATORY = "control"
 
 
 @main.command(
-    epilog=_examples("headctl bench", "headctl bench env", "headctl bench train --config my.yaml ppo.epochs=3")
+    epilog=_examples(
+        "headctl bench",
+        "headctl bench train --config my.yaml ppo.epochs=3",
+        "headctl bench control --laws pi,dual --seeds 2",
+        "headctl bench control --plots pictures",
+    )
 )
-@click.argument("words", nargs=-1, metavar="[env|train|controller]... [KEY=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[env|train|controller|control]... [KEY=VALUE]...")
 @click.option("--config", "source", help="YAML file that names game and sizes. Default: every key at its default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.option("--seeds", type=click.IntRange(1, 20), help="control: runs of everything. Default: 5, 3 with --tuning.")
+@click.option("--iterations", type=click.IntRange(20), default=400, help="control: length of a run. Default: 400.")
+@click.option("--laws", default="", help="control: laws or contestants, separated by commas. Default: all.")
+@click.option("--courses", default="", help="control: courses of the targets, separated by commas. Default: all.")
+@click.option("--tuning", is_flag=True, help="control: the sweep of bounded duals, on seeds of its own.")
+@click.option("--processes", type=click.IntRange(1), default=2, help="control: how many at a time. Default: 2.")
+@click.option("--plots", type=click.Path(path_type=Path, file_okay=False), help="control: only draw, into this folder.")
 @_refusals
-def bench(words: tuple[str, ...], source: str | None, *, as_json: bool) -> None:
-    """Measure this machine: the game alone, the whole training, the controller.
+def bench(words: tuple[str, ...], source: str | None, *, as_json: bool, **control: Any) -> None:
+    """Measure this machine: the game alone, the whole training, the controller. Or the laws of the controller.
 
     Every figure is the median of five repetitions, with the smallest and the largest beside it.
+
+    control runs the laws of alpha against each other in closed loop, on a small task with three heads: how well each
+    holds its targets, how it comes back from one out of reach. It takes minutes to hours.
     """
     wanted = [word for word in words if "=" not in word]
     for word in wanted:
-        if word not in _BENCHES:
-            raise click.UsageError(unknown_name("benchmark", word, _BENCHES))
+        if word not in (*_BENCHES, _LABORATORY):
+            raise click.UsageError(unknown_name("benchmark", word, (*_BENCHES, _LABORATORY)))
+    if _LABORATORY in wanted:
+        _bench_control(words, as_json=as_json, **control)
+        return
     from headctl.run import config as configuration  # noqa: PLC0415 - --help must not load it
 
     overrides = [word for word in words if "=" in word]
@@ -347,6 +374,18 @@ def bench(words: tuple[str, ...], source: str | None, *, as_json: bool) -> None:
         return
     rows = [(figure.name, figure.unit, figure.median, figure.values) for figure in figures]
     report_view.make_console().print(report_view.figure_table(machine, rows))
+
+
+def _bench_control(words: Sequence[str], *, as_json: bool, **control: Any) -> None:
+    """Runs the controller laboratory."""
+    if len(words) > 1:
+        raise click.UsageError("control measures the laws, not this machine: it stands alone")
+    from headctl.run import report_view  # noqa: PLC0415 - --help must not load it
+    from headctl.run.lab.command import run_control  # noqa: PLC0415 - loads torch
+
+    found = run_control(report_view.make_console(stderr=as_json), as_json=as_json, **control)
+    if found is not None:
+        _print_json(found)
 
 
 def _print_json(content: object) -> None:

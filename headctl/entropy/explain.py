@@ -11,7 +11,7 @@ from typing import Any
 from headctl.entropy.spec import HeadSpec
 from headctl.entropy.targets import (
     FRACTION_MAX,
-    GAUSSIAN_ENTROPY,
+    entropy_std,
     epsilon_of_entropy,
     favourite_probability,
     target_fraction,
@@ -19,6 +19,7 @@ from headctl.entropy.targets import (
 
 _NEARLY_UNIFORM = 0.9
 _NEARLY_DETERMINISTIC = 0.02
+GAUSSIAN_KINDS = ("gaussian", "tanh_gaussian")
 _WIDE = 0.7  # standard deviation; from here on 15 % and more of a centred Gaussian's draws lie outside [-1, 1]
 
 
@@ -35,7 +36,7 @@ class Explanation:
         effective_actions: Number of equally likely actions with this entropy; ``None`` for a continuous head.
         epsilon: Of the epsilon-greedy choice with this entropy; ``None`` for a continuous head.
         favourite: Probability of the favourite action when the rest is uniform; ``None`` for a continuous head.
-        std: Standard deviation of every dim with this entropy, were the head Gaussian; ``None`` for a discrete head.
+        std: Standard deviation of every dim of a Gaussian head (before the tanh, if there is one), else ``None``.
         warnings: What is out of reach or meaningless, in plain words.
     """
 
@@ -121,10 +122,10 @@ def _continuous(spec: HeadSpec, moment: str, target: float) -> Explanation:
     assert capacity is not None  # noqa: S101 - a continuous head knows its size
     fraction = target_fraction(spec.coefficients(target), floor, capacity)
     nats = floor + fraction * (capacity - floor)
-    std = math.exp(nats / spec.dims - GAUSSIAN_ENTROPY)
+    std = entropy_std(spec.kind, nats / spec.dims) if spec.kind in GAUSSIAN_KINDS else None
     warnings = []
     if fraction > FRACTION_MAX:
         warnings.append(f"out of reach: {target:g} {spec.unit} are {fraction:.2f} of the head's range")
-    elif std > _WIDE:
+    elif std is not None and spec.kind == "gaussian" and std > _WIDE:
         warnings.append(f"standard deviation {std:.2f}: many draws lie outside [-1, 1] and are clipped")
     return Explanation(spec.name, moment, None, fraction, nats, None, None, None, std, tuple(warnings))

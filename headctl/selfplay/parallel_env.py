@@ -26,6 +26,7 @@ from pettingzoo import ParallelEnv
 from torch import Tensor
 
 from headctl.entropy.spec import DISCRETE_KINDS
+from headctl.messages import unknown_name
 from headctl.policy.actions import SINGLE_HEAD, describe_space
 from headctl.selfplay.games import DRAW, FIRST_WON, RUNNING, SECOND_WON, GameStep, Observations
 
@@ -369,6 +370,11 @@ def _mask_keys(space: spaces.Space, choices: Mapping[str, int]) -> dict[str, str
     """Returns, per masked head, the key of the observation that holds its mask."""
     if not isinstance(space, spaces.Dict):
         return {}
+    for key in space.spaces:
+        if key.startswith("mask_") and key.removeprefix("mask_") not in choices:
+            # Taken for a feature it would leave its head unmasked without a word.
+            unknown = unknown_name("discrete head", key.removeprefix("mask_"), choices)
+            raise ValueError(f"observation_space[{key!r}]: a mask of an {unknown}")
     keys = {name: f"mask_{name}" for name in choices if f"mask_{name}" in space.spaces}
     if not keys and len(choices) == 1 and "action_mask" in space.spaces:
         keys = {next(iter(choices)): "action_mask"}

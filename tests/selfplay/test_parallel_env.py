@@ -264,6 +264,13 @@ def with_space(kind, per_agent):
             ),
             r"observation_space\['mask_stop'\]: the mask of head 'stop' needs the shape \(2,\)",
         ),
+        (
+            with_space(
+                "observation",
+                lambda agent: spaces.Dict({"o": spaces.Box(0, 1, (1,)), "mask_stpo": spaces.Box(0, 1, (2,), np.int8)}),
+            ),
+            r"observation_space\['mask_stpo'\]: a mask of an unknown discrete head: 'stpo'. Did you mean 'stop'",
+        ),
     ],
 )
 def test_spaces_that_cannot_be_used_are_refused(factory, words):
