@@ -114,7 +114,9 @@ class MultiHeadEntropyController:
         self.alpha = vector([s.alpha_init for s in specs])
         self.log_alpha = self.alpha.log()
         self._sums = torch.zeros(4, len(specs), device=device)
-        self._one = torch.ones(len(specs), device=device)
+        # Constants as tensors: a number in an expression would be made into one at every call.
+        self._zero, self._one = torch.zeros(len(specs), device=device), torch.ones(len(specs), device=device)
+        self._impossible = _IMPOSSIBLE * self._one
         self._processes = 1 if self._group is None else distributed.get_world_size(self._group)
         self._nowhere = torch.zeros(len(specs), dtype=torch.bool, device=device)
         self._monitor = HeadMonitor(signed=[s.alpha_min < 0.0 for s in specs], learned=learned, device=device)
@@ -148,12 +150,13 @@ class MultiHeadEntropyController:
             ValueError: Heads missing or unknown, or shapes that do not fit.
         """
         entropies = pack(self.heads, "entropy", entropy)
-        full = torch.ones_like(entropies)
-        weights = full if weight is None else pack(self.heads, "weight", weight, like=entropies)
+        if weight is None:
+            weight = torch.ones_like(entropies)
+        weights = pack(self.heads, "weight", weight, like=entropies)
         counts = torch.cat((weights.sum(0), self._one * entropies.shape[0]))
         active, rows = self._over_processes(counts).chunk(2)
-        share = weights * (self._processes / torch.maximum(active, _RARE_SHARE * rows))
-        return weighted_sum(entropies, self.alpha * share)
+        factor = self.alpha * self._processes / torch.maximum(active, _RARE_SHARE * rows)
+        return weighted_sum(entropies, weights, factor)
 
     @torch.no_grad()
     def observe(
@@ -228,8 +231,8 @@ class MultiHeadEntropyController:
         fraction = (entropy_sum - floor_sum) / span
         target, beyond = self._target_fractions(capacity_sum, weight_sum)
         difference = target - fraction
-        measured = difference.abs() < _IMPOSSIBLE  # false for NaN and for sums with a gap in them
-        error = torch.where(measured, difference, 0.0)
+        measured = difference.abs() < self._impossible  # false for NaN and for sums with a gap in them
+        error = torch.where(measured, difference, self._zero)
         rise = self._gain_integral * error
         if self._adam is not None:
             rise = rise + self._adam.step(error, measured)
@@ -237,7 +240,9 @@ class MultiHeadEntropyController:
         self.log_alpha = moved.log_alpha
         self.alpha = torch.where(measured, moved.alpha, self.alpha)
         # A weight that is NaN is no reason to call a head inactive.
-        self._monitor.record(self._sums, moved, self.alpha, measured=measured, active=~(span <= 0), beyond=beyond)
+        self._monitor.record(
+            self._sums, moved, self.alpha, measured=measured, active=~(span <= self._zero), beyond=beyond
+        )
         self._sums = torch.zeros_like(self._sums)
 
     def _target_fractions(self, capacity_sum: Tensor, weight_sum: Tensor) -> tuple[Tensor, Tensor]:

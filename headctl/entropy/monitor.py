@@ -140,7 +140,7 @@ class HeadMonitor:
             device: Where the sums live.
         """
         self._sums = torch.zeros(len(fields(Window)), len(signed), device=device)
-        self._one = torch.ones(len(signed), device=device)
+        self._zero, self._one = torch.zeros(len(signed), device=device), torch.ones(1, len(signed), device=device)
         self.keepers = [StatusKeeper(signed=s, learned=k) for s, k in zip(signed, learned, strict=True)]
 
     def record(
@@ -157,8 +157,9 @@ class HeadMonitor:
             beyond: bool ``[H]``, the target was more than the head could reach.
         """
         skipped = active & ~measured
-        told = torch.stack((alpha, moved.at_lower, moved.at_upper, skipped, beyond, self._one))
-        self._sums += torch.cat((torch.where(skipped, 0.0, sums), told))
+        told = torch.stack((moved.at_lower, moved.at_upper, skipped, beyond)).to(alpha.dtype)
+        sums = torch.where(skipped, self._zero, sums)
+        self._sums += torch.cat((sums, alpha.unsqueeze(0), told, self._one))
 
     def read(self) -> list[Window] | None:
         """Returns what every head did since the last reading, and begins anew; ``None`` without an update since."""

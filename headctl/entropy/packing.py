@@ -31,34 +31,34 @@ def finite(sums: Tensor) -> Tensor:
 
 
 class WeightedSum(torch.autograd.Function):
-    """Sum of ``coefficient * entropy`` over samples and heads, with the coefficient as gradient.
+    """``sum_h factor_h sum_i weight_ih entropy_ih``, with a gradient for the entropies only.
 
     A head with a value that is not finite in a row with a weight adds nothing, neither to the sum nor to the gradient.
     """
 
     @staticmethod
-    def forward(entropy: Tensor, coefficient: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the sum, and 1 where a head counts, else 0 ``[H]``; both arguments are ``[B, H]``."""
-        sums = (without_gaps(entropy) * coefficient).sum(0)
-        counts = finite(sums)
-        return torch.where(counts, sums, 0.0).sum(), counts
+    def forward(entropy: Tensor, weight: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the sum, and the factors of the heads that count ``[H]``; entropy and weight are ``[B, H]``."""
+        sums = (without_gaps(entropy) * weight).sum(0)
+        counted = torch.where(finite(sums), factor, 0.0)
+        return torch.dot(sums, counted), counted
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
         """Keeps what the gradient needs."""
         ctx.save_for_backward(inputs[1], output[1])
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """Returns the gradient of the entropies."""
-        coefficient, counts = ctx.saved_tensors
-        return gradients[0] * coefficient * counts, None
+        weight, counted = ctx.saved_tensors
+        return weight * (gradients[0] * counted), None, None
 
 
-def weighted_sum(entropy: Tensor, coefficient: Tensor) -> Tensor:
-    """Returns the sum over samples and heads of ``coefficient * entropy``, both ``[B, H]``, by :class:`WeightedSum`."""
-    return WeightedSum.apply(entropy, coefficient)[0]  # pyright: ignore[reportOptionalSubscript, reportIndexIssue]
+def weighted_sum(entropy: Tensor, weight: Tensor, factor: Tensor) -> Tensor:
+    """Returns ``sum_h factor_h sum_i weight_ih entropy_ih`` by :class:`WeightedSum`."""
+    return WeightedSum.apply(entropy, weight, factor)[0]  # pyright: ignore[reportOptionalSubscript, reportIndexIssue]
 
 
 def pack(heads: tuple[str, ...], argument: str, values: HeadValues, like: Tensor | None = None) -> Tensor:
