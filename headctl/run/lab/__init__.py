@@ -1,0 +1,1 @@
+"""The controller laboratory: laws of the temperature against each other, in closed loop, on one small task."""
