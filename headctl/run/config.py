@@ -131,6 +131,7 @@ class EvaluationSection(_Section):
 
     games: Whole = _key(200, "games of a match", "games", ge=2)
     every: Whole = _key(0, "distance between two evaluations; 0: at the end only", "agent-steps", ge=0)
+    options: dict[str, Any] = _key({}, "options of the game that differ in evaluation from those in training")
     seed: Whole = _key(1_000_003, "seed of the evaluation games, apart from training's", ge=0, le=_SEED_MAX)
 
 
@@ -165,6 +166,11 @@ class RunConfig(_Section):
     )
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection, description="saved states")
     run: RunSection = Field(default_factory=RunSection, description="where and on what the run works")
+
+    @property
+    def evaluation_options(self) -> dict[str, Any]:
+        """Options of the game as it is evaluated."""
+        return {**self.game.options, **self.evaluation.options}
 
     @property
     def rollout_rows(self) -> int:
@@ -230,6 +236,7 @@ def _resolve(document: Document, overrides: Sequence[str]) -> RunConfig:
         problems += [_problem(details) for details in error.errors()]
     if config is not None:
         problems += _contradictions(config)
+        problems += _evaluation_problems(config)
     game = _game_section(tree)
     heads: dict[str, Any] = {}
     if game is not None:
@@ -326,6 +333,23 @@ def _describe(game: GameSection) -> GameInfo:
         raise ConfigError(f"game.{message}") from error
     except Exception as error:  # a user's own environment may fail in any way while it is made
         raise ConfigError(f"game.name: {game.name!r} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def _evaluation_problems(config: RunConfig) -> list[str]:
+    """Checks that the game can be evaluated with its other options, and that its heads are the same then."""
+    if not config.evaluation.options:
+        return []
+    try:
+        trained = _describe(config.game)
+    except ConfigError:
+        return []  # said already
+    try:
+        evaluated = _describe(config.game.model_copy(update={"options": config.evaluation_options}))
+    except ConfigError as error:
+        return [str(error).replace("game.options", "evaluation.options", 1)]
+    if evaluated.heads != trained.heads:
+        return [f"evaluation.options: the heads would be {dict(evaluated.heads)}, in training {dict(trained.heads)}"]
+    return []
 
 
 def _contradictions(config: RunConfig) -> list[str]:

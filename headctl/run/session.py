@@ -160,7 +160,7 @@ class Arena:
 
     def _make_game(self, num_games: int, seed: int) -> VectorGame:
         config = self.config
-        return make(config.game.name, config.game.options, num_games=num_games, seed=seed, gamma=config.ppo.gamma)
+        return make(config.game.name, config.evaluation_options, num_games=num_games, seed=seed, gamma=config.ppo.gamma)
 
     def opponents(self, names: Sequence[str]) -> dict[str, Player]:
         """Returns the players that are meant by names of pilots or by folders of runs.

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Trainer:
         self.config, self.run_dir = config, run_dir
         seeds = dict(zip(_STREAMS, np.random.SeedSequence(config.seed).spawn(len(_STREAMS)), strict=True))
         self._device = torch.device(config.run.device)
-        game = self._make_game(config.game.num_games, _integer(seeds["game"]))
+        game = self._make_game(config.game.options, config.game.num_games, _integer(seeds["game"]))
         self._game = game
         self.policy, self.controller = build_agent(config, game, _generator(seeds["network"], "cpu"))
         self.learner = PPOLearner(
@@ -167,7 +168,7 @@ class Trainer:
         settings = self.config.evaluation
         return dict(
             evaluate_against_pilots(
-                self._make_game,
+                partial(self._make_game, self.config.evaluation_options),
                 PolicyPlayer(self.policy),
                 self._game.pilot_names,
                 games=games or settings.games,
@@ -175,11 +176,11 @@ class Trainer:
             )
         )
 
-    def _make_game(self, num_games: int, seed: int) -> VectorGame:
+    def _make_game(self, options: Mapping[str, Any], num_games: int, seed: int) -> VectorGame:
         config = self.config
         return make(
             config.game.name,
-            config.game.options,
+            options,
             num_games=num_games,
             seed=seed,
             device=config.run.device,

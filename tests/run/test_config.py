@@ -281,3 +281,22 @@ def test_loading_a_configuration_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_game_may_be_evaluated_with_other_options():
+    text = "{game: {options: {time_limit_s: 60}}, evaluation: {options: {time_limit_s: 120, start: mixed}}}"
+    config = parse_config(text)
+    assert config.evaluation_options == {"time_limit_s": 120, "start": "mixed"}
+    assert config.game.options == {"time_limit_s": 60}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("{time_limits: 3}", r"evaluation\.options.*'time_limit_s'"),
+        ("{maneuvers: basic7}", r"evaluation\.options: the heads would be .*choices=7"),
+    ],
+)
+def test_evaluation_options_are_checked(options, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_config(f"{{evaluation: {{options: {options}}}}}")
