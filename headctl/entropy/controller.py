@@ -17,7 +17,7 @@ from headctl.entropy.monitor import HeadMonitor
 from headctl.entropy.packing import HeadValues, pack, weighted_sum, without_gaps
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.entropy.status import HeadStatus
-from headctl.entropy.targets import FRACTION_MAX, target_fraction
+from headctl.entropy.targets import FRACTION_MAX, GAUSSIAN_KINDS, entropy_std, target_fraction
 
 _STATE_VERSION = 1
 # Below this share of active rows the bonus of a head fades, so that a few rows never carry a whole batch's weight.
@@ -334,6 +334,8 @@ class MultiHeadEntropyController:
         Keys are ``heads/<head>/<name>`` with the names ``alpha`` (mean), ``log_alpha``, ``entropy`` (nats),
         ``target_entropy`` (nats), ``capacity`` (nats), ``fraction``, ``target_fraction``, ``error`` (target minus
         fraction), ``status`` (a :class:`~headctl.entropy.status.HeadStatus`), ``weight`` (share of active rows),
+        ``effective_actions`` and ``legal_actions`` of a discrete head (geometric means over rows) or ``std`` of a
+        Gaussian one,
         ``skipped`` (updates with a statistic that was not finite) and ``beyond_reach`` (share of updates in which the
         target was more than the head could reach in the states it met). NaN where there is nothing to say. A call
         without an update since the last one returns the same again.
@@ -361,6 +363,7 @@ class MultiHeadEntropyController:
                 "error": error,
                 "status": keeper.settle(window, fraction, error),
                 "weight": window.weight / window.rows if window.rows else math.nan,
+                **_spread(spec, window.per_row(window.entropy), capacity),
                 "skipped": window.skipped,
                 "beyond_reach": window.beyond / window.updates,
             }
@@ -431,3 +434,10 @@ class MultiHeadEntropyController:
             key: HeadStatus(int(value)) if key.endswith("/status") else value for key, value in state["reading"].items()
         }
         self._skipped = state["skipped"]
+
+
+def _spread(spec: HeadSpec, entropy: float, capacity: float) -> dict[str, float]:
+    """Returns entropy and capacity in units that people picture: numbers of actions, or a standard deviation."""
+    if spec.discrete:
+        return {"effective_actions": math.exp(entropy), "legal_actions": math.exp(capacity)}
+    return {"std": entropy_std(spec.kind, entropy / spec.dims)} if spec.kind in GAUSSIAN_KINDS else {}

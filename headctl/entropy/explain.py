@@ -11,6 +11,7 @@ from typing import Any
 from headctl.entropy.spec import HeadSpec
 from headctl.entropy.targets import (
     FRACTION_MAX,
+    GAUSSIAN_KINDS,
     entropy_std,
     epsilon_of_entropy,
     favourite_probability,
@@ -19,7 +20,6 @@ from headctl.entropy.targets import (
 
 _NEARLY_UNIFORM = 0.9
 _NEARLY_DETERMINISTIC = 0.02
-GAUSSIAN_KINDS = ("gaussian", "tanh_gaussian")
 _WIDE = 0.7  # standard deviation; from here on 15 % and more of a centred Gaussian's draws lie outside [-1, 1]
 
 

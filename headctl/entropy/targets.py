@@ -38,6 +38,9 @@ GAUSS_HERMITE: tuple[tuple[float, float], ...] = (
 """Nodes and weights of the mean over a standard Gaussian, exact up to polynomials of degree 31: the positive half of
 the 16-node Gauss-Hermite rule (Abramowitz & Stegun 1972, 25.4.46, table 25.10, rescaled); the other half mirrors it."""
 
+GAUSSIAN_KINDS = ("gaussian", "tanh_gaussian")
+"""Kinds of heads that have a standard deviation; that of a tanh-Gaussian is meant before the tanh."""
+
 FRACTION_MAX = 0.98
 """The highest fraction that a control loop can hold: at 1 the logits would have to be exactly equal."""
 

@@ -160,6 +160,28 @@ METRICS: tuple[Metric, ...] = (
         "Lower: the head learns from few rows; alpha moves on noise. Check its masks",
     ),
     Metric(
+        "heads/<head>/effective_actions",
+        "actions",
+        "Number of equally likely actions with the same entropy, exp(H); discrete heads",
+        "from 1 to legal_actions",
+        "Near 1: the head has all but decided; near legal_actions: it draws at random. Move the target",
+    ),
+    Metric(
+        "heads/<head>/legal_actions",
+        "actions",
+        "Number of legal actions, exp(capacity): its geometric mean over active rows; discrete heads",
+        "what the game's masks should leave",
+        "Other: check the masks of the game",
+    ),
+    Metric(
+        "heads/<head>/std",
+        "1",
+        "Standard deviation of every dim with the same entropy, in normalised action units; before the tanh of a "
+        "tanh_gaussian head; Gaussian heads",
+        "below about 0.7: wider draws are clipped or pressed to the edge",
+        "Wider: lower the target; narrower than the actions need: raise it",
+    ),
+    Metric(
         "heads/<head>/skipped",
         "updates",
         "Updates of this iteration that the controller left out because an entropy, capacity or weight was not finite; "

@@ -55,6 +55,19 @@ def test_a_gaussian_head_is_measured_from_its_smallest_scales():
         assert controller.metrics()["heads/params/fraction"] == pytest.approx(fraction, abs=1e-6)
 
 
+def test_entropy_in_units_that_people_picture():
+    controller = MultiHeadEntropyController({"a": 0.5, "b": {"kind": "gaussian", "dims": 2}})
+    gaussian = 2 * (0.5 * math.log(2 * math.pi * math.e) + math.log(0.3))
+    entropy = torch.tensor([[math.log(3.0), gaussian]] * 4)
+    capacity = torch.tensor([[math.log(5.0), 2 * 1.4189385]] * 4)
+    controller.step(entropy, capacity=capacity)
+    metrics = controller.metrics()
+    assert metrics["heads/a/effective_actions"] == pytest.approx(3.0, rel=1e-5)
+    assert metrics["heads/a/legal_actions"] == pytest.approx(5.0, rel=1e-5)
+    assert metrics["heads/b/std"] == pytest.approx(0.3, rel=1e-5)
+    assert "heads/b/effective_actions" not in metrics
+
+
 def test_observing_in_pieces_is_observing_at_once():
     whole, pieces = (MultiHeadEntropyController(HEADS) for _ in range(2))
     values = batch(90)
