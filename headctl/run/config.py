@@ -250,7 +250,8 @@ def _resolve(document: Document, overrides: Sequence[str]) -> RunConfig:
 def _with_line(problem: str, document: Document, overridden: set[str]) -> str:
     """Adds the line of the file in which the key at fault stands, unless it came from the command line."""
     key = problem.partition(": ")[0]
-    line = None if any(key.startswith(name) for name in overridden) else document.line_of(key.partition("[")[0])
+    from_command_line = any(key.startswith(name) or name.startswith(f"{key}.") for name in overridden)
+    line = None if from_command_line else document.line_of(key.partition("[")[0])
     return " ".join(f"{problem} (line {line})".split("\n")) if line else " ".join(problem.split("\n"))
 
 
