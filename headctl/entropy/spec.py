@@ -103,6 +103,8 @@ _KEYS_OF_KIND = {
 }
 _DEFAULT_TARGET = 0.5
 _LOG_ALPHA_FLOOR = 1e-4
+# Half of it presses a Gaussian head down too gently to hold it within 0.05 of a falling target.
+TRACK_ALPHA_MIN = -0.1
 _LEARNING_RATES = {"adam": 3e-2, "sgd": 1.0}
 
 
@@ -312,7 +314,7 @@ def _with_law(name: str, typed: dict[str, Any]) -> HeadSpec:
                 name, "target", f"needed with unit {typed['unit']}; the default {_DEFAULT_TARGET} is a fraction"
             )
         typed["target"] = Constant(_DEFAULT_TARGET)
-    typed.setdefault("alpha_min", -0.05 if typed.get("mode") == "track" else _LOG_ALPHA_FLOOR)
+    typed.setdefault("alpha_min", TRACK_ALPHA_MIN if typed.get("mode") == "track" else _LOG_ALPHA_FLOOR)
     typed.setdefault("learning_rate", _LEARNING_RATES[typed.get("optimizer", "adam")])
     return HeadSpec(**typed)
 

@@ -13,7 +13,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from headctl.entropy.spec import HEAD_KEYS, HeadSpec
+from headctl.entropy.spec import HEAD_KEYS, TRACK_ALPHA_MIN, HeadSpec
 from headctl.entropy.targets import TANH_GAUSSIAN_LOG_STD_MAX
 from headctl.run.config import RunConfig
 from headctl.run.metrics import GROUPS, METRICS
@@ -81,7 +81,7 @@ def head_table() -> str:
     """Returns the table of the keys that every head may have."""
     special = {
         "target": "0.5",
-        "alpha_min": "1e-4, track: -0.05",
+        "alpha_min": f"1e-4, track: {TRACK_ALPHA_MIN:g}",
         "learning_rate": "adam: 0.03, sgd: 1.0",
         "log_std_max": f"gaussian: 0.5, tanh_gaussian: {TANH_GAUSSIAN_LOG_STD_MAX:.3f}",
         "rescue": "false",
