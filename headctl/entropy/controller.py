@@ -253,7 +253,8 @@ class MultiHeadEntropyController:
         capacity = capacity_sum / weight_sum
         spread = torch.where(epsilon > 0, epsilon * torch.expm1(capacity).log(), 0.0)
         target = share + (constant + spread - self._floor) / (capacity - self._floor)
-        return target.clamp(0.0, FRACTION_MAX), target > FRACTION_MAX
+        # A head without a target has NaN here; any number keeps it measured, its loop has no gains.
+        return target.nan_to_num(0.0).clamp(0.0, FRACTION_MAX), target > FRACTION_MAX
 
     def _over_processes(self, sums: Tensor) -> Tensor:
         """Adds up sums over the processes, in place and in one message."""

@@ -197,3 +197,13 @@ def test_least_entropy_under_a_probability_floor(sizes, share):
 )
 def test_probability_of_the_favourite(share, actions, expected):
     assert favourite_probability(share, actions) == pytest.approx(expected, abs=6e-4)
+
+
+def test_units_of_one_head_leave_a_head_without_a_target_alone():
+    controller = MultiHeadEntropyController(
+        {"a": {"target": 0.4, "unit": "nats", "choices": 4}, "b": {"alpha": 0.1, "choices": 4}}
+    )
+    controller.step(torch.full((8, 2), 0.7))
+    metrics = controller.metrics()
+    assert [metrics[f"heads/{head}/skipped"] for head in "ab"] == [0.0, 0.0]
+    assert metrics["heads/b/fraction"] == pytest.approx(0.7 / math.log(4))
