@@ -13,11 +13,12 @@ from torch import Tensor, distributed
 
 from headctl.entropy.agenda import Agenda
 from headctl.entropy.laws import Adam, Bounds, proportional_integral
+from headctl.entropy.metrics import head_metrics
 from headctl.entropy.monitor import HeadMonitor
 from headctl.entropy.packing import HeadValues, pack, weighted_sum, without_gaps
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.entropy.status import HeadStatus
-from headctl.entropy.targets import FRACTION_MAX, GAUSSIAN_KINDS, entropy_std, target_fraction
+from headctl.entropy.targets import FRACTION_MAX
 
 _STATE_VERSION = 1
 # Below this share of active rows the bonus of a head fades, so that a few rows never carry a whole batch's weight.
@@ -349,26 +350,8 @@ class MultiHeadEntropyController:
         for (name, spec), window, log_alpha, keeper in zip(
             self.specs.items(), windows, log_alphas, self._monitor.keepers, strict=True
         ):
-            floor = spec.entropy_floor
-            capacity, fraction = window.per_row(window.capacity), window.fraction(floor)
-            target = target_fraction(spec.coefficients(targets[name]), floor, capacity) if name in targets else math.nan
-            error = target - fraction
-            values = {
-                "alpha": window.alpha / window.updates,
-                "log_alpha": log_alpha,
-                "entropy": window.per_row(window.entropy),
-                "target_entropy": floor + target * (capacity - floor),
-                "capacity": capacity,
-                "fraction": fraction,
-                "target_fraction": target,
-                "error": error,
-                "status": keeper.settle(window, fraction, error),
-                "weight": window.weight / window.rows if window.rows else math.nan,
-                **_spread(spec, window.per_row(window.entropy), capacity),
-                "skipped": window.skipped,
-                "beyond_reach": window.beyond / window.updates,
-            }
-            metrics |= {f"heads/{name}/{key}": value for key, value in values.items()}
+            told = head_metrics(spec, window, keeper, log_alpha=log_alpha, target=targets.get(name))
+            metrics |= {f"heads/{name}/{key}": value for key, value in told.items()}
         self._warn_once(sum(window.skipped for window in windows))
         self.collapsed = self._monitor.collapsed()
         self._reading = metrics
@@ -435,10 +418,3 @@ class MultiHeadEntropyController:
             key: HeadStatus(int(value)) if key.endswith("/status") else value for key, value in state["reading"].items()
         }
         self._skipped = state["skipped"]
-
-
-def _spread(spec: HeadSpec, entropy: float, capacity: float) -> dict[str, float]:
-    """Returns entropy and capacity in units that people picture: numbers of actions, or a standard deviation."""
-    if spec.discrete:
-        return {"effective_actions": math.exp(entropy), "legal_actions": math.exp(capacity)}
-    return {"std": entropy_std(spec.kind, entropy / spec.dims)} if spec.kind in GAUSSIAN_KINDS else {}
