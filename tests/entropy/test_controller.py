@@ -1,7 +1,9 @@
 """The controller: measurement, bonus, state, statuses; and the closed loop from both sides."""
 
+import copy
 import io
 import math
+import pickle
 import warnings
 
 import pytest
@@ -122,6 +124,13 @@ def test_a_rare_head_fades_below_two_per_cent_of_the_rows():
     assert controller.bonus(entropy, weight=weight).item() == pytest.approx(1.0)
     weight[10:] = 0.0
     assert controller.bonus(entropy, weight=weight).item() == pytest.approx(0.5)
+
+
+def test_advantages_that_are_not_normalised_scale_the_bonus():
+    controller = MultiHeadEntropyController({"a": {"alpha": 0.5}})
+    entropy, weight = torch.ones(4, 1), torch.ones(4, 1)
+    for scale in (10.0, torch.tensor(10.0)):
+        assert controller.bonus(entropy, weight=weight, scale=scale).item() == pytest.approx(5.0)
 
 
 def test_no_gradient_reaches_alpha_or_the_weights():
@@ -306,6 +315,15 @@ def test_weights_must_have_the_shape_of_the_entropies():
         controller.observe(torch.ones(8, 3), capacity=torch.ones(7, 3))
 
 
+def test_negative_weights_are_refused():
+    controller = MultiHeadEntropyController(HEADS)
+    weight = torch.ones(8, 3)
+    weight[3, 1] = -0.5
+    for call in (controller.bonus, controller.observe, controller.step):
+        with pytest.raises(ValueError, match=r"weight: must be at least 0 in every row, got -0\.5"):
+            call(torch.ones(8, 3), weight=weight)
+
+
 def test_a_head_of_unknown_size_needs_capacities():
     controller = MultiHeadEntropyController({"weapon": 0.3})
     with pytest.raises(ValueError, match="capacity: missing, and head 'weapon'"):
@@ -355,6 +373,24 @@ def test_resume_is_bit_exact_through_plain_data():
     assert torch.equal(resumed.log_alpha, whole.log_alpha)
     assert told_half == told
     assert resumed.status_shares() == whole.status_shares()
+
+
+def pickled(controller: MultiHeadEntropyController) -> MultiHeadEntropyController:
+    return pickle.loads(pickle.dumps(controller))  # noqa: S301 - what it reads it has just written
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+def test_a_copy_goes_on_like_the_original_and_apart_from_it(copied):
+    controller = MultiHeadEntropyController(HEADS)
+    run(controller, 0, 20)
+    controller.observe(batch(seed=20))
+    other = copied(controller)
+    for each in (controller, other):
+        each.step(progress=0.2)
+    assert run(controller, 21, 40) == run(other, 21, 40)
+    before = controller.alpha
+    run(other, 40, 45)
+    assert torch.equal(controller.alpha, before)
 
 
 def test_state_of_other_heads_is_refused_and_changes_nothing():
