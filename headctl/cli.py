@@ -361,11 +361,11 @@ def bench(words: tuple[str, ...], source: str | None, *, as_json: bool, **contro
     from headctl.run import bench as benchmarks  # noqa: PLC0415 - loads torch
     from headctl.run import report_view  # noqa: PLC0415 - with it
 
-    machine = benchmarks.machine()
+    machine = benchmarks.machine(resolved)
     measures: dict[str, Callable[[], list[benchmarks.Figure]]] = {
         "env": lambda: benchmarks.bench_env(resolved),
         "train": lambda: benchmarks.bench_train(resolved),
-        "controller": benchmarks.bench_controller,
+        "controller": lambda: benchmarks.bench_controller(resolved),
     }
     figures = [figure for name, measure in measures.items() if name in (wanted or _BENCHES) for figure in measure()]
     if as_json:

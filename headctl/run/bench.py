@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,7 +47,7 @@ class Figure:
         return statistics.median(self.values)
 
 
-def machine() -> dict[str, str]:
+def machine(config: RunConfig) -> dict[str, str]:
     """Returns what the figures depend on: processor, cores, load, threads, versions."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     packages = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
@@ -54,7 +55,7 @@ def machine() -> dict[str, str]:
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "load before": load,
-        "torch threads": str(torch.get_num_threads()),
+        "torch threads": str(config.run.threads),
         "versions": f"python {platform.python_version()}, {packages}",
     }
 
@@ -87,31 +88,72 @@ def bench_env(config: RunConfig, sizes: tuple[int, ...] = (1, 64, 1024, 8192), *
 
 
 def bench_train(config: RunConfig, *, iterations: int = 6) -> list[Figure]:
-    """Returns agent-steps/s of the whole training loop, and the share of time that playing takes.
+    """Returns agent-steps/s of the whole training loop, and the shares of its time that playing and control take.
 
     Args:
         config: The run to measure; it leaves nothing behind.
         iterations: Iterations per repetition, after two that are not counted.
     """
-    rates, shares = [], []
+    rates, shares, controls = [], [], []
     for _ in range(_REPETITIONS):
         with tempfile.TemporaryDirectory() as folder:
-            records = Trainer(config, Path(folder)).iterations()
+            trainer = Trainer(config, Path(folder))
+            clock = Stopwatch(trainer.controller, ("observe", "step"))
+            records = trainer.iterations()
             for _ in range(2):
                 next(records)
+            clock.elapsed_s = 0.0
             counted = [next(records) for _ in range(iterations)]
         rollout, update = (sum(record[f"perf/{part}_s"] for record in counted) for part in ("rollout", "update"))
         taken = sum(record["perf/agent_steps_per_s"] * _duration(record) for record in counted)
         rates.append(taken / (rollout + update))
-        shares.append(rollout / (rollout + update))
+        shares.append(100.0 * rollout / (rollout + update))
+        controls.append(100.0 * clock.elapsed_s / (rollout + update))
     return [
         Figure("training", "agent-steps/s", tuple(rates)),
-        Figure("share of time spent playing", "1", tuple(shares)),
+        Figure("share of time spent playing", "%", tuple(shares)),
+        Figure("share of time in observe and step", "%", tuple(controls)),
     ]
 
 
-def bench_controller(heads: int = 12, rows: int = 4096) -> list[Figure]:
-    """Returns the cost of the controller's three calls on packed ``[rows, heads]`` tensors."""
+class Stopwatch:
+    """Adds up the time that an object spends in some of its methods. Replaces them on this one object.
+
+    Attributes:
+        elapsed_s: Wall time so far.
+    """
+
+    def __init__(self, watched: object, methods: tuple[str, ...]) -> None:
+        """Begins to watch.
+
+        Args:
+            watched: The object.
+            methods: Names of its methods.
+        """
+        self.elapsed_s = 0.0
+        for name in methods:
+            setattr(watched, name, self._timed(getattr(watched, name)))
+
+    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self.elapsed_s += time.perf_counter() - started
+
+        return timed
+
+
+def bench_controller(config: RunConfig, *, heads: int = 12, rows: int = 4096) -> list[Figure]:
+    """Returns the cost of the controller's three calls on packed ``[rows, heads]`` tensors.
+
+    Args:
+        config: Says how many threads torch may use.
+        heads: Number of heads H, each among nine choices.
+        rows: Number of samples B.
+    """
+    torch.set_num_threads(config.run.threads)
     controller = MultiHeadEntropyController({f"head{index}": {"target": 0.5, "choices": 9} for index in range(heads)})
     entropy = torch.rand(rows, heads, requires_grad=True)
     weight = (torch.rand(rows, heads) > 0.5).float()
