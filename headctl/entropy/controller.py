@@ -165,10 +165,10 @@ class MultiHeadEntropyController:
         weights = torch.ones_like(entropies) if weight is None else pack_weights(self.heads, weight, entropies)
         active = weights.sum(0)
         if self._group is None:
-            factor = self.alpha / active.clamp_(min=_RARE_SHARE * rows)
+            factor = self.alpha / active.clamp_(min=_RARE_SHARE * max(rows, 1))
         else:
             active, rows_of_all = self._over_processes(torch.stack((active, self._one * rows))).unbind()
-            factor = self.alpha * self._processes / torch.maximum(active, _RARE_SHARE * rows_of_all)
+            factor = self.alpha * self._processes / torch.maximum(active, _RARE_SHARE * rows_of_all.clamp(min=1.0))
         return weighted_sum(entropies, weights, factor if isinstance(scale, float) and scale == 1.0 else scale * factor)
 
     @torch.no_grad()
@@ -330,10 +330,10 @@ class MultiHeadEntropyController:
         ``target_entropy`` (nats), ``capacity`` (nats), ``fraction``, ``target_fraction``, ``error`` (target minus
         fraction), ``status`` (a :class:`~headctl.entropy.status.HeadStatus`), ``weight`` (share of active rows),
         ``effective_actions`` and ``legal_actions`` of a discrete head (geometric means over rows) or ``std`` of a
-        Gaussian one,
-        ``skipped`` (updates with a statistic that was not finite) and ``beyond_reach`` (share of updates in which the
-        target was more than the head could reach in the states it met). NaN where there is nothing to say. A call
-        without an update since the last one returns the same again.
+        Gaussian one, ``skipped`` (updates with a statistic that was not finite), ``beyond_reach`` (share of updates in
+        which the target was more than the head could reach in the states it met) and ``time_<status>`` (share of all
+        updates so far in that status, in lower case). NaN where there is nothing to say. A call without an update since
+        the last one returns the same again.
         """
         windows = self._monitor.read()
         if windows is None:
@@ -362,11 +362,10 @@ class MultiHeadEntropyController:
 
     def status_shares(self) -> dict[str, dict[str, float]]:
         """Returns, per head, the share of the updates told by :meth:`metrics` that it spent in each status, by name."""
-        shares = {}
-        for name, keeper in zip(self.heads, self._monitor.keepers, strict=True):
-            total = sum(keeper.updates.values()) or 1.0
-            shares[name] = {status.name: updates / total for status, updates in keeper.updates.items()}
-        return shares
+        return {
+            name: {status.name: share for status, share in keeper.shares().items()}
+            for name, keeper in zip(self.heads, self._monitor.keepers, strict=True)
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything that a bit-exact resume needs, as plain data: tensors, numbers, strings, lists, dicts."""

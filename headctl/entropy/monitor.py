@@ -107,6 +107,17 @@ class StatusKeeper:
         self.updates[self.status] += window.updates
         return self.status
 
+    def can_have(self, status: HeadStatus) -> bool:
+        """Returns whether a head of this law and mode can ever be told to have a status."""
+        if not self._learned:
+            return status in (HeadStatus.INACTIVE, HeadStatus.FIXED)
+        return status is not HeadStatus.FIXED and not (self._signed and status is HeadStatus.SLACK)
+
+    def shares(self) -> dict[HeadStatus, float]:
+        """Returns the share of all updates so far spent in each status; 0 everywhere before the first."""
+        total = sum(self.updates.values()) or 1.0
+        return {status: updates / total for status, updates in self.updates.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """Returns the past as plain data."""
         return {

@@ -198,6 +198,14 @@ METRICS: tuple[Metric, ...] = (
         "Above 0.1: lower the target, or give it as a fraction, which follows the legal actions",
     ),
     Metric(
+        "heads/<head>/time_<status>",
+        "1",
+        "Share of all updates since the start of the run that the head spent in a status: time_tracking, time_slack, "
+        "time_saturated, time_inactive, time_collapsed, time_fixed; only those that it can have",
+        "time_tracking and time_slack add up to nearly 1",
+        "time_saturated above 0.1: the target is out of reach for long stretches, lower it",
+    ),
+    Metric(
         "heads/<head>/bonus_to_policy_grad",
         "1",
         "Gradient norm of the head's entropy bonus divided by that of the policy loss, both with respect to the head's "

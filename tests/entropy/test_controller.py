@@ -133,6 +133,14 @@ def test_advantages_that_are_not_normalised_scale_the_bonus():
         assert controller.bonus(entropy, weight=weight, scale=scale).item() == pytest.approx(5.0)
 
 
+def test_an_empty_batch_adds_nothing_and_moves_nothing():
+    controller = MultiHeadEntropyController(HEADS)
+    before = controller.alpha.clone()
+    assert controller.bonus(torch.zeros(0, 3)).item() == 0.0
+    controller.step(torch.zeros(0, 3))
+    assert torch.equal(controller.alpha, before)
+
+
 def test_no_gradient_reaches_alpha_or_the_weights():
     controller = MultiHeadEntropyController({"a": 0.5})
     assert not controller.bonus(torch.ones(4, 1)).requires_grad
@@ -246,6 +254,30 @@ def test_shares_of_time_in_each_status():
     assert shares["TRACKING"] == pytest.approx(31 / 64)
     assert shares["SLACK"] == pytest.approx(33 / 64)
     assert sum(shares.values()) == pytest.approx(1.0)
+    told = {key: value for key, value in controller.metrics().items() if "/time_" in key}
+    assert told == {
+        "heads/a/time_tracking": pytest.approx(31 / 64),
+        "heads/a/time_slack": pytest.approx(33 / 64),
+        "heads/a/time_saturated": 0.0,
+        "heads/a/time_inactive": 0.0,
+        "heads/a/time_collapsed": 0.0,
+    }
+
+
+def test_only_the_statuses_that_a_head_can_have_are_timed():
+    controller = MultiHeadEntropyController(
+        {"fixed": {"alpha": 0.1, "choices": 4}, "track": {"choices": 4, "mode": "track"}}
+    )
+    controller.step(torch.full((4, 2), 0.7))
+    told = {key.removeprefix("heads/"): value for key, value in controller.metrics().items() if "/time_" in key}
+    assert told.pop("fixed/time_fixed") == told.pop("track/time_tracking") == 1.0
+    assert sorted(told) == [
+        "fixed/time_inactive",
+        "track/time_collapsed",
+        "track/time_inactive",
+        "track/time_saturated",
+    ]
+    assert set(told.values()) == {0.0}
 
 
 # Targets -------------------------------------------------------------------------------------------------------------
