@@ -185,7 +185,7 @@ def test_rendering_and_closing():
 def test_wrong_options_are_told():
     with pytest.raises(OptionError, match="Did you mean 'gun_rounds'"):
         dogfight_v0.parallel_env(gun_round=3)
-    with pytest.raises(ValueError, match="render_mode: 'human'"):
-        dogfight_v0.parallel_env(render_mode="human")
+    with pytest.raises(ValueError, match=r"render_mode: 'humann'\. Did you mean 'human'"):
+        dogfight_v0.parallel_env(render_mode="humann")
     with pytest.raises(ValueError, match="max_decisions = 0"):
         dogfight_v0.parallel_env(max_cycles=0)
