@@ -300,7 +300,7 @@ def residuals(value: Any, dims: int) -> NDArray[np.float32]:
 def unknown_name(what: str, name: object, known: Iterable[str]) -> OptionError:
     """Says that a name is unknown, what was probably meant, and what is allowed."""
     names = list(known)
-    close = get_close_matches(str(name), names, n=1)
+    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     meant = f" Did you mean {close[0]!r}?" if close else ""
     return OptionError(f"unknown {what}: {name!r}.{meant} Allowed: {', '.join(names)}")
 
