@@ -56,7 +56,7 @@ def bench(words: tuple[str, ...], source: str | None, *, as_json: bool, **contro
 
     machine = benchmarks.machine()
     measures: dict[str, Callable[[], list[benchmarks.Figure]]] = {
-        "env": lambda: benchmarks.bench_env(resolved),
+        "env": lambda: [*benchmarks.bench_env(resolved), *benchmarks.bench_face(resolved)],
         "train": lambda: benchmarks.bench_train(resolved),
         "controller": benchmarks.bench_controller,
     }

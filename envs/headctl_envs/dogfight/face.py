@@ -148,11 +148,16 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
 
         Returns:
             Observations and infos by agent.
+
+        Raises:
+            ValueError: If the seed is not a whole number.
         """
         del options
         if seed is None and not self._began:
             seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-        self.engine.reset(seed)
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
+            raise ValueError(f"seed = {seed!r} is not a whole number; allowed: None, or any whole number")
+        self.engine.reset(None if seed is None else int(seed))
         self._began = True
         self.agents = list(self.possible_agents)
         seats = len(self.agents)
@@ -180,8 +185,11 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
 
         Raises:
             RuntimeError: Before the first reset, or with actions after the end of the episode.
-            ValueError: If an action has the wrong shape or type, and nothing has been flown.
+            ValueError: If an action has the wrong shape or type; nothing has been flown then.
+            TypeError: If ``actions`` is no mapping.
         """
+        if not isinstance(actions, Mapping):
+            raise TypeError(f"actions = {actions!r} is no mapping from agents to actions")
         playing = self.agents
         if not playing:
             return self._after_the_end(actions)

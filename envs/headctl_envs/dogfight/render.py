@@ -255,7 +255,7 @@ class Scene:
                 f"{craft.speed:.0f} m/s   M {craft.mach:.2f}   {craft.load_factor:+.1f} g   {craft.altitude:.0f} m"
             )
             lines = [(figures, TEXT), *((line, FAINT) for line in self._captions.get(craft.agent, ()))]
-            room = int((card.height - 60) // 18)
+            room = (card.height - 58) // 18
             for row, (line, shade) in enumerate(lines[:room]):
                 write.text((x, y + 59 + 18 * row), line, shade, font=self._fonts[12])
 
