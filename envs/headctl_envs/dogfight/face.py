@@ -209,6 +209,8 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
         observations = self._observations(playing)
         infos = self._infos(playing, int(game.outcome[0]), game.causes(), game.reward_terms())
         self.agents = [] if cut else [agent for agent, seat in seats if not terminated[seat]]
+        for agent in set(playing).difference(self.agents):
+            self._write_action(self._seat[agent], agent, None)  # the dead decide nothing more
         if self._window is not None:
             self._window.add(self.engine)
         return (
