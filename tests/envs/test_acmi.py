@@ -183,6 +183,40 @@ def test_missiles_and_flares_are_objects_with_lives_of_their_own(tmp_path, monke
     assert sum(event[0] == "removed" for _, event in events) == 4
 
 
+def test_four_aircraft_leave_one_by_one(tmp_path, monkeypatch):
+    engine = engine_for(start="neutral", time_limit_s=2.0)
+    engine.reset(0)
+    names = ("red_0", "red_1", "blue_0", "blue_1")
+    dead = [set(), {"blue_0"}, {"blue_0"}, {"blue_0", "blue_1"}]
+    moments = iter(dead)
+
+    def told(*_):
+        two = snapshots.snapshot(engine)
+        gone = next(moments)
+        craft = tuple(
+            two.craft[0]._replace(agent=name, side=k // 2, alive=name not in gone, health=float(name not in gone))
+            for k, name in enumerate(names)
+        )
+        return two._replace(craft=craft)
+
+    monkeypatch.setattr(acmi, "snapshot", told)
+    monkeypatch.setattr(acmi, "agent_names", lambda engine: names)
+    with FlightRecorder(tmp_path / "f.acmi", engine) as recorder:
+        for _ in dead:
+            recorder.record({"blue_0": {"Label": "x"}})
+            engine.step(engine.pilot_actions("straight"))
+    _, frames, events = read_acmi(tmp_path / "f.acmi")
+    flying = [{known["CallSign"] for known in objects.values()} for _, objects in frames]
+    assert flying == [set(names), set(names) - {"blue_0"}, set(names) - {"blue_0"}, set()]
+    kinds = [(round(time, 1), event[0]) for time, event in events if event[0] in {"Destroyed", "LeftArea"}]
+    assert kinds == [(0.2, "Destroyed"), (0.6, "Destroyed"), (0.6, "LeftArea"), (0.6, "LeftArea")]
+    targets = {
+        known["CallSign"]: known["FocusedTarget"] for known in frames[2][1].values() if "red" in known["CallSign"]
+    }
+    (alive,) = (number for number, known in frames[2][1].items() if known["CallSign"] == "blue_1")
+    assert set(targets.values()) == {f"{alive:x}"}
+
+
 def test_the_face_can_be_recorded(tmp_path):
     env = dogfight_v0.parallel_env(time_limit_s=1.0)
     env.reset(seed=0)

@@ -84,6 +84,15 @@ def test_health_the_dead_and_the_winner_are_shown():
     assert near(whole[header], SIDES[0], 40).sum() == 0
 
 
+def test_a_wreck_stays_where_it_fell():
+    down = BLUE._replace(health=0.0, alive=False)
+    scene, moved = scene_of(RED, BLUE), scene_of(RED, BLUE)
+    for each, position in ((scene, down.position), (moved, (-3000.0, 0.0, -4000.0))):
+        each.add(Snapshot(0, 0.2, (RED, down)))
+        each.add(Snapshot(0, 0.4, (RED, down._replace(position=position))))
+    assert np.array_equal(scene.picture()[TOP.top :], moved.picture()[TOP.top :])  # the header tells the range
+
+
 def test_the_gun_zone_lights_up_with_an_enemy_in_it():
     target = craft("blue_0", (500.0, 0.0, -4000.0))
     beside = craft("blue_0", (500.0, 300.0, -4000.0))

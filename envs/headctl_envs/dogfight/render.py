@@ -109,6 +109,17 @@ class Scene:
         self._write_cards(write)
         return np.asarray(image).copy()
 
+    def _shown(self) -> list[Craft]:
+        """All aircraft now; those that are down as they were when it happened."""
+        shown = []
+        for seat, craft in enumerate(self._history[-1].craft):
+            for moment in reversed(self._history):
+                if moment.craft[seat].alive:
+                    break
+                craft = moment.craft[seat]  # noqa: PLW2901  - further and further back
+            shown.append(craft)
+        return shown
+
     # Lines ----------------------------------------------------------------------------------------------------------
 
     def _draw_panel(self, pen: ImageDraw.ImageDraw, panel: Panel) -> None:
@@ -131,7 +142,7 @@ class Scene:
                 self._draw_gun(pen, panel, seat)
         for body in now.bodies:
             self._draw_body(pen, panel, axes_of(body.position), body.kind, SIDES[body.side])
-        for craft in now.craft:
+        for craft in self._shown():
             (_draw_craft if craft.alive else _draw_wreck)(pen, panel, craft)
 
     def _draw_trail(self, pen: ImageDraw.ImageDraw, panel: Panel, seat: int) -> None:
@@ -224,7 +235,7 @@ class Scene:
 
     def _write_names(self, write: ImageDraw.ImageDraw, panels: Sequence[Panel]) -> None:
         for panel in panels:
-            for craft in self._history[-1].craft:
+            for craft in self._shown():
                 x, y = panel.at(axes_of(craft.position))
                 if panel.sees(x, y):
                     colour = SIDES[craft.side] if craft.alive else DEAD
@@ -243,7 +254,7 @@ class Scene:
             write.text((WIDTH - 16, 23), f"{title}: {now.cause}", colour, font=self._fonts[19], anchor="rm")
 
     def _write_cards(self, write: ImageDraw.ImageDraw) -> None:
-        for craft, card in zip(self._history[-1].craft, self._cards(), strict=True):
+        for craft, card in zip(self._shown(), self._cards(), strict=True):
             x, y = card.left + 16, card.top
             colour = SIDES[craft.side] if craft.alive else DEAD
             write.text((x, y + 7), craft.agent, colour, font=self._fonts[14])
