@@ -239,3 +239,20 @@ def test_ctrl_c_saves_and_ends_with_130(config):
     assert "interrupted; saved" in output
     assert "Traceback" not in errors
     assert len(list((run / "checkpoints").glob("*.pt"))) == 1
+
+
+def test_replay(trained, tmp_path):
+    run, _ = trained
+    result = headctl("replay", run, "--against", "straight", "--seed", "3", "--acmi", tmp_path / "f.acmi")
+    assert result.exit_code == 0, result.output
+    assert "against straight, seed 3: draw (time) after 4.0 s" in result.stdout
+    assert (tmp_path / "f.acmi").read_text(encoding="utf-8").startswith("FileType=text/acmi/tacview\n")
+
+
+def test_bad_input_of_replay(trained, tmp_path):
+    run, _ = trained
+    assert "nothing to write" in refused("replay", run)
+    assert "must end in .acmi" in refused("replay", run, "--acmi", tmp_path / "f.txt")
+    assert "Did you mean 'straight'?" in refused("replay", run, "--acmi", tmp_path / "f.acmi", "--against", "strait")
+    assert "no such run folder" in refused("replay", tmp_path / "none", "--acmi", tmp_path / "f.acmi")
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ Figures are medians of several repetitions, with the smallest and largest beside
 compare only figures of one call. An agent-step is one decision of one agent.
 """
 
+import importlib
 import os
 import platform
 import statistics
@@ -84,6 +85,44 @@ def bench_env(config: RunConfig, sizes: tuple[int, ...] = (1, 64, 1024, 8192), *
                 play(step)
             rates.append(steps * size * game.num_seats / (time.perf_counter() - started))
         figures.append(Figure(f"game, N = {size}", "agent-steps/s", tuple(rates)))
+    return figures
+
+
+def bench_face(config: RunConfig, *, seconds: float = 1.0) -> list[Figure]:
+    """Returns environment-steps/s of one dogfight through its PettingZoo face, in every action layout.
+
+    An environment-step is one call of ``step``, with an action of every agent. Actions are drawn beforehand.
+
+    Args:
+        config: Names the game; there are no figures of other games.
+        seconds: How long each repetition plays.
+    """
+    if config.game.name != "dogfight":
+        return []
+    torch.set_num_threads(config.run.threads)
+    face = importlib.import_module("headctl_envs.dogfight_v0")
+    layouts = importlib.import_module("headctl_envs.dogfight.layouts").LAYOUTS
+    figures = []
+    for layout in layouts:
+        env = face.parallel_env(action_layout=layout, **config.game.options)
+        env.reset(seed=1)
+        for agent in env.possible_agents:
+            env.action_space(agent).seed(1)
+        actions = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(64)]
+
+        def play(step: int, env: Any = env, actions: list[dict[str, Any]] = actions) -> None:
+            env.step(actions[step % len(actions)])
+            if not env.agents:
+                env.reset()
+
+        steps = _calibrated(play, seconds)
+        rates = []
+        for _ in range(_REPETITIONS):
+            started = time.perf_counter()
+            for step in range(steps):
+                play(step)
+            rates.append(steps / (time.perf_counter() - started))
+        figures.append(Figure(f"PettingZoo face, {layout}", "environment-steps/s", tuple(rates)))
     return figures
 
 
