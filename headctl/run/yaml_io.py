@@ -143,6 +143,16 @@ def _represent_float(dumper: _Dumper, value: float) -> yaml.ScalarNode:
 _Dumper.add_representer(float, _represent_float)
 
 
+def _represent_text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    # Line breaks of Unicode: PyYAML writes them as they are in any other style, and reads a space.
+    style = '"' if _LINE_BREAKS & set(value) else None
+    return dumper.represent_scalar(f"{_TAG}str", value, style=style)
+
+
+_LINE_BREAKS = {"\x85", "\u2028", "\u2029"}
+_Dumper.add_representer(str, _represent_text)
+
+
 class _Flow(dict[str, Any]):
     """A mapping that is written on one line."""
 
