@@ -11,7 +11,7 @@ from headctl.run.lab import study, view
 from headctl.run.lab.contestants import CONTESTANTS, COURSES
 from headctl.run.lab.study import Plan
 
-STRONGEST_BOUNDED_DUALS = ("dual adam 0.3 bounded", "dual sgd 3 bounded")
+STRONGEST_BOUNDED_DUALS = ("dual adam 10 bounded", "dual sgd 10 bounded")
 """Chosen on the tuning seeds: see docs/controller-laboratory.md."""
 
 
