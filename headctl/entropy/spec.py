@@ -103,8 +103,8 @@ _KEYS_OF_KIND = {
 }
 _DEFAULT_TARGET = 0.5
 _LOG_ALPHA_FLOOR = 1e-4
-# At -0.1 a Gaussian head lags a falling target by 0.05, and a head that was driven to uniform takes 15 iterations to come
-# back; below -0.5 nothing is gained. Gentler where equilibria are mixed.
+# At -0.1 a Gaussian head lags a falling target by 0.05, and a head driven to uniform takes 15 iterations to come back;
+# below -0.5 nothing is gained.
 TRACK_ALPHA_MIN = -0.5
 _LEARNING_RATES = {"adam": 3e-2, "sgd": 1.0}
 
