@@ -32,6 +32,16 @@ class Refused(click.ClickException):
         click.echo(f"headctl: {self.message}", err=True, file=file)
 
 
+class Failed(click.ClickException):
+    """Something that broke while it ran and can be said in one message: on stderr, exit code 1."""
+
+    exit_code = 1
+
+    def show(self, file: Any = None) -> None:
+        """Prints the message."""
+        click.echo(f"headctl: {self.message}", err=True, file=file)
+
+
 class Commands(click.Group):
     """A group that says which command was probably meant."""
 
@@ -69,6 +79,14 @@ def _refusals(command: Callable[P, R]) -> Callable[P, R]:
             if not _is_refusal(error):
                 raise
             raise Refused(str(error)) from error
+        except RuntimeError as error:
+            if not _is_named(error, {"RunFailedError"}):
+                raise
+            raise Failed(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise Failed(f"{error.filename}: {error.strerror or error}") from error
 
     return run
 
@@ -76,6 +94,7 @@ def _refusals(command: Callable[P, R]) -> Callable[P, R]:
 def _is_refusal(error: ValueError) -> bool:
     """Tells errors with a message for the user from bugs, without loading the modules that define them."""
     user_errors = {
+        "RunLockError",
         "ConfigError",
         "RunFolderError",
         "CheckpointError",
@@ -84,8 +103,12 @@ def _is_refusal(error: ValueError) -> bool:
         "HeadSpecError",
         "LabError",
     }
+    return _is_named(error, user_errors)
+
+
+def _is_named(error: Exception, names: set[str]) -> bool:
     own = [kind for kind in type(error).__mro__ if kind.__module__.startswith("headctl")]
-    return any(kind.__name__ in user_errors for kind in own)
+    return any(kind.__name__ in names for kind in own)
 
 
 def _examples(*lines: str) -> str:
@@ -173,12 +196,9 @@ def _run_name(name: str | None, stem: str, seed: int) -> str:
     return name
 
 
-_CHANGEABLE = ("total_steps", "evaluation.", "checkpoint.", "run.threads", "run.tensorboard")
-
-
 def _run_to_resume(source: Path, overrides: Sequence[str], name: str | None) -> tuple[Path, "RunConfig"]:
     """Returns folder and configuration of the run that ``--resume`` means."""
-    from headctl.run import config, folder  # noqa: PLC0415 - --help must not load it
+    from headctl.run import changes, config, folder  # noqa: PLC0415 - --help must not load it
 
     run_dir = source
     if source.is_file():
@@ -191,16 +211,13 @@ def _run_to_resume(source: Path, overrides: Sequence[str], name: str | None) -> 
         raise click.UsageError("--name names a new run; a run that is resumed keeps its name")
     folder.check_run_folder(run_dir)
     for override in overrides:
-        if not override.startswith(_CHANGEABLE):
-            allowed = ", ".join(f"{key}*" if key.endswith(".") else key for key in _CHANGEABLE)
+        key = override.partition("=")[0].strip()
+        if not changes.may_change(key):
             raise Refused(
-                f"{override.partition('=')[0]} cannot change while a run is resumed, or it would be another run. "
-                f"Allowed: {allowed}"
+                f"{key} cannot change while a run is resumed, or it would be another run. "
+                f"Allowed: {changes.may_change_text()}"
             )
-    resolved = config.load_config(run_dir / folder.CONFIG_FILE, overrides)
-    if overrides:
-        folder.write_config(run_dir, resolved)
-    return run_dir, resolved
+    return run_dir, config.load_config(run_dir / folder.CONFIG_FILE, overrides)
 
 
 @main.command(epilog=_examples("headctl inspect runs/weapon35", "headctl inspect runs/weapon35 --json"))

@@ -35,7 +35,9 @@ class NonFiniteError(FloatingPointError):
         self.terms = dict(terms)
         names = " and ".join(self.terms)
         counts = ", ".join(f"{count} of {name}" for name, count in self.terms.items())
-        found = f"the rollout's {names} were not finite" if place == "in the rollout" else f"{names} was not finite {place}"
+        found = (
+            f"the rollout's {names} were not finite" if place == "in the rollout" else f"{names} was not finite {place}"
+        )
         super().__init__(
             f"ppo/policy_loss would have become NaN or infinite: {found} ({counts}). The update was left out and the "
             "policy is as it was; if this goes on, go back to the last checkpoint, with a lower ppo.learning_rate if "

@@ -119,7 +119,7 @@ def save_checkpoint(
 
 
 def _prune(run_dir: Path, keep: int, milestones: int) -> None:
-    """Removes checkpoints that are neither among the newest nor milestones; the one at 0 as soon as there is another."""
+    """Removes what is neither among the newest nor a milestone, and the one at 0 as soon as there is another."""
     paths = list_checkpoints(run_dir)
     kept = set(paths[-keep:])
     reached = -1
@@ -157,7 +157,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise CheckpointError(f"{path}: is not what its manifest describes: it was damaged or exchanged")
     else:
         marks = {}
-    return Checkpoint(path, int(steps or 0), content["format"], str(content.get("headctl", "0.1.0")), content["state"], marks)
+    return Checkpoint(
+        path, int(steps or 0), content["format"], str(content.get("headctl", "0.1.0")), content["state"], marks
+    )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -30,11 +30,11 @@ class FileMark:
     """What a file is known by.
 
     Attributes:
-        bytes: Its size.
+        size: Its size in bytes.
         sha256: Its hash, in hexadecimal digits.
     """
 
-    bytes: int
+    size: int
     sha256: str
 
     @classmethod
@@ -63,7 +63,7 @@ def write_manifest(run_dir: Path, checkpoint: Path, files: Mapping[str, FileMark
         "manifest": MANIFEST_FORMAT,
         "headctl": __version__,
         "checkpoint": checkpoint.name,
-        "files": {name: {"bytes": mark.bytes, "sha256": mark.sha256} for name, mark in files.items()},
+        "files": {name: {"bytes": mark.size, "sha256": mark.sha256} for name, mark in files.items()},
     }
     durable.write_text(manifest_path(run_dir, checkpoint), json.dumps(content, indent=1) + "\n")
 
@@ -85,21 +85,21 @@ def read_manifest(run_dir: Path, checkpoint: Path) -> dict[str, FileMark]:
     if durable.leaves(path, run_dir):
         raise ManifestError(f"{path}: is a link that leads out of the run folder; it is not followed")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; that is no manifest")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["manifest"] != MANIFEST_FORMAT:
-            raise ManifestError(
-                f"{path}: format {content['manifest']!r}, written by headctl {content.get('headctl')}; this version of "
-                f"headctl reads format {MANIFEST_FORMAT}"
-            )
-        if content["checkpoint"] != checkpoint.name:
-            raise ManifestError(f"{path}: is the manifest of {content['checkpoint']!r}, not of {checkpoint.name}")
-        return {_checked_name(name): _mark(entry) for name, entry in content["files"].items()}
-    except ManifestError:
-        raise
+        size = path.stat().st_size
+        content = json.loads(path.read_text(encoding="utf-8")) if size <= MAX_BYTES else None
+        marks = {_checked_name(name): _mark(entry) for name, entry in content["files"].items()} if content else {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ManifestError(f"{path}: is damaged: {type(error).__name__}") from error
+    if content is None:
+        raise ManifestError(f"{path}: is larger than {MAX_BYTES >> 20} MiB; that is no manifest")
+    if content.get("manifest") != MANIFEST_FORMAT:
+        raise ManifestError(
+            f"{path}: format {content.get('manifest')!r}, written by headctl {content.get('headctl')!r}; this version "
+            f"of headctl reads format {MANIFEST_FORMAT}"
+        )
+    if content.get("checkpoint") != checkpoint.name:
+        raise ManifestError(f"{path}: is the manifest of {content.get('checkpoint')!r}, not of {checkpoint.name}")
+    return marks
 
 
 def _checked_name(name: object) -> str:

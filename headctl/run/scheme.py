@@ -12,10 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-GROWING = ("learner.optimizer.state", "learner.controller.reading", "learner.controller.agenda", "collector.game.history")
+GROWING = (
+    "learner.optimizer.state",
+    "learner.controller.reading",
+    "learner.controller.agenda",
+    "collector.game.history",
+)
 """Parts that are empty at the beginning, or as long as the course of the run made them."""
 _LISTS = ("pool.snapshots",)
-_FINITE = ("learner.policy", "learner.optimizer", "learner.controller.log_alpha", "learner.controller.alpha")
+_FINITE = (
+    "learner.policy",
+    "learner.optimizer",
+    "learner.controller.log_alpha",
+    "learner.controller.alpha",
+    "snapshot",
+)
 
 
 def check_scheme(state: object, like: object, path: str = "") -> None:
@@ -28,6 +39,7 @@ def check_scheme(state: object, like: object, path: str = "") -> None:
 
     Raises:
         ValueError: A difference, in one line that says where.
+        TypeError: Something of another kind.
     """
     if isinstance(like, Tensor):
         _check_tensor(state, like, path)
@@ -35,7 +47,7 @@ def check_scheme(state: object, like: object, path: str = "") -> None:
         _check_mapping(state, like, path)
     elif isinstance(like, list | tuple):
         if not isinstance(state, list | tuple):
-            raise ValueError(f"{path}: is {_kind(state)}, expected a list")
+            raise TypeError(f"{path}: is {_kind(state)}, expected a list")
         if path in _LISTS:
             return
         if len(state) != len(like):
@@ -48,7 +60,7 @@ def check_scheme(state: object, like: object, path: str = "") -> None:
 
 def _check_mapping(state: object, like: Mapping[Any, Any], path: str) -> None:
     if not isinstance(state, Mapping):
-        raise ValueError(f"{path or 'the state'}: is {_kind(state)}, expected named entries")
+        raise TypeError(f"{path or 'the state'}: is {_kind(state)}, expected named entries")
     if path.startswith(GROWING):
         _check_plain(state, path)
         return
@@ -62,7 +74,7 @@ def _check_mapping(state: object, like: Mapping[Any, Any], path: str) -> None:
 
 def _check_tensor(state: object, like: Tensor, path: str) -> None:
     if not isinstance(state, Tensor):
-        raise ValueError(f"{path}: is {_kind(state)}, expected a tensor")
+        raise TypeError(f"{path}: is {_kind(state)}, expected a tensor")
     if state.dtype != like.dtype or state.shape != like.shape:
         raise ValueError(
             f"{path}: is {_kind(state)}, expected {_kind(like)}; it belongs to another network, game or set of heads"

@@ -17,7 +17,7 @@ from torch import Tensor
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
 from headctl.ppo.rollout import Rollout
-from headctl.selfplay.faults import GameFault, raised
+from headctl.selfplay.faults import GameFaultError, raised
 from headctl.selfplay.games import DRAW, RUNNING, GameStep, Observations, VectorGame, mask_sizes
 from headctl.selfplay.league import OpponentPool, OpponentStack
 from headctl.selfplay.results import MatchResult
@@ -146,7 +146,7 @@ class SelfPlayCollector:
             frozen opponents that ended in it, from the learner's side.
 
         Raises:
-            GameFault: The game has raised.
+            GameFaultError: The game has raised.
         """
         self._change_opponents()
         results = torch.zeros(3, dtype=torch.int64, device=self._game.device)
@@ -180,11 +180,11 @@ class SelfPlayCollector:
         """Plays one decision; an error of the game becomes one that says how to see it again.
 
         Raises:
-            GameFault: The game has raised.
+            GameFaultError: The game has raised.
         """
         try:
             return self._game.step(actions)
-        except GameFault:
+        except GameFaultError:
             raise
         except Exception as error:  # a game may fail in any way
             reproduction = {
@@ -194,7 +194,7 @@ class SelfPlayCollector:
                 "actions": {name: action.tolist() for name, action in actions.items()},
             }
             place = f"in step {step} of the rollout after {self.agent_steps} agent-steps, seed {self._seed}"
-            raise GameFault(f"the game has raised {place}: {raised(error)}", reproduction) from error
+            raise GameFaultError(f"the game has raised {place}: {raised(error)}", reproduction) from error
 
     def _store(self, step: int, played: GameStep) -> None:
         truncated = self._rows(played.truncated, self._learner)

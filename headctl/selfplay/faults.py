@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class GameFault(RuntimeError):
+class GameFaultError(RuntimeError):
     """A game has raised. The error that it raised is the cause (``__cause__``).
 
     Attributes:

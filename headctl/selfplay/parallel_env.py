@@ -28,7 +28,7 @@ from torch import Tensor
 from headctl.entropy.spec import DISCRETE_KINDS
 from headctl.messages import unknown_name
 from headctl.policy.actions import SINGLE_HEAD, describe_space
-from headctl.selfplay.faults import GameFault, raised
+from headctl.selfplay.faults import GameFaultError, raised
 from headctl.selfplay.games import DRAW, FIRST_WON, RUNNING, SECOND_WON, GameStep, Observations
 
 _RANDOM = "random"
@@ -142,7 +142,7 @@ class ParallelEnvGame:
         """Plays one decision of every seat; decisions of seats that are out are ignored.
 
         Raises:
-            GameFault: An environment has raised; says with which seed and actions.
+            GameFaultError: An environment has raised; says with which seed and actions.
         """
         plain = {name: actions[name].cpu().numpy() for name in self.action_space.spaces}
         self._remember(plain)
@@ -191,7 +191,7 @@ class ParallelEnvGame:
         self._final[game] = self._observation[game]
         return infos if over else None
 
-    def _fault(self, game: int, error: Exception, *, decisions: int) -> GameFault:
+    def _fault(self, game: int, error: Exception, *, decisions: int) -> GameFaultError:
         """Says how to see an error of one environment again: its seed and every decision since."""
         taken = []
         for step in range(decisions):
@@ -210,7 +210,7 @@ class ParallelEnvGame:
             "for agent in env.agents}); the last of these calls raises",
         }
         where = f"game {game}, episode {reproduction['episode']}, seed {seed}, step {decisions}"
-        return GameFault(f"{self._made_by} has raised in {where}: {raised(error)}", reproduction)
+        return GameFaultError(f"{self._made_by} has raised in {where}: {raised(error)}", reproduction)
 
     def _remember(self, plain: Mapping[str, np.ndarray]) -> None:
         """Keeps the decisions of the running episodes: with their seeds, all that their states follow from."""
