@@ -12,7 +12,7 @@ from headctl.entropy.controller import MultiHeadEntropyController
 from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
 from headctl.policy.network import Policy
 from headctl.run.changes import changed_keys, may_change, may_change_text
-from headctl.run.checkpoint import Checkpoint, CheckpointError, OtherRunError, newest_usable
+from headctl.run.checkpoint import Checkpoint, CheckpointError, newest_usable
 from headctl.run.config import RunConfig
 from headctl.run.formats import migrated
 from headctl.run.scheme import check_scheme
@@ -75,7 +75,7 @@ def check_config(path: Path, written: Any, config: RunConfig, only: tuple[str, .
         only: Beginnings of the keys that matter.
 
     Raises:
-        OtherRunError: Names every key that differs.
+        CheckpointError: Names every key that differs.
     """
     if written is None:
         return
@@ -88,7 +88,7 @@ def check_config(path: Path, written: Any, config: RunConfig, only: tuple[str, .
         if key.startswith(only) and not may_change(key)
     ]
     if refused:
-        raise OtherRunError(
+        raise CheckpointError(
             f"{path}: does not fit this configuration: {'; '.join(refused)}. A run that is resumed may change only "
             f"{may_change_text()}"
         )

@@ -18,7 +18,15 @@ import torch
 
 from headctl import __version__
 from headctl.run import durable
-from headctl.run.manifest import FileMark, ManifestError, manifest_path, read_manifest, remove_manifest, write_manifest
+from headctl.run.manifest import (
+    FileMark,
+    ManifestError,
+    manifest_path,
+    manifests,
+    read_manifest,
+    remove_manifest,
+    write_manifest,
+)
 from headctl.selfplay.league import Snapshot
 
 FORMAT = 2
@@ -36,8 +44,8 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged or of another format. One line that names the file."""
 
 
-class OtherRunError(CheckpointError):
-    """A checkpoint that is whole, but of another configuration or format: older ones are no better."""
+class OtherFormatError(CheckpointError):
+    """A checkpoint that another version of headctl wrote: older ones of this run are not what the user wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +148,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: A file that is missing, damaged, not finished, or not the one that its name says.
-        OtherRunError: A format that this version does not read.
+        OtherFormatError: A format that this version does not read.
     """
     run_dir = path.parent.parent
     data, content = _read(path, run_dir)
@@ -184,16 +192,16 @@ def newest_usable(run_dir: Path, use: Callable[[Checkpoint], T], tell: Callable[
 
     Raises:
         CheckpointError: There is none; for a single one, its own error.
-        OtherRunError: The newest whole one belongs to another configuration or format.
+        OtherFormatError: The newest one is of a format that this version does not read.
     """
-    paths = list_checkpoints(run_dir)
-    if not paths:
+    paths = _known(run_dir)
+    if not list_checkpoints(run_dir):
         raise CheckpointError(f"{run_dir}: no checkpoint yet")
     problems: list[CheckpointError] = []
     for path in reversed(paths):
         try:
             used = use(read_checkpoint(path))
-        except OtherRunError:
+        except OtherFormatError:
             raise
         except CheckpointError as error:
             problems.append(error)
@@ -206,6 +214,13 @@ def newest_usable(run_dir: Path, use: Callable[[Checkpoint], T], tell: Callable[
     raise CheckpointError(f"{run_dir}: none of its {len(paths)} checkpoints can be used. The newest: {problems[0]}")
 
 
+def _known(run_dir: Path) -> list[Path]:
+    """Returns the places of all checkpoints, oldest first, also of those of which only the manifest is left."""
+    named = (checkpoint_path(run_dir, 0).with_name(f"{path.stem}{_SUFFIX}") for path in manifests(run_dir))
+    places = {path for path in named if _NAME.fullmatch(path.name)} | set(list_checkpoints(run_dir))
+    return sorted(places, key=steps_of)
+
+
 def set_aside(run_dir: Path, newer_than: int) -> None:
     """Puts checkpoints out of the way that a resume has passed over, so that they are neither counted nor met again.
 
@@ -215,13 +230,12 @@ def set_aside(run_dir: Path, newer_than: int) -> None:
         run_dir: The run's folder.
         newer_than: Agent-steps of the checkpoint that was used.
     """
-    for path in list_checkpoints(run_dir):
+    for path in _known(run_dir):
         if steps_of(path) > newer_than:
-            if manifest_path(run_dir, path).exists():
+            if path.exists() and manifest_path(run_dir, path).exists():
                 path.replace(path.with_name(f"{path.name}.damaged"))
-                remove_manifest(run_dir, path)
-            else:
-                path.unlink()
+            path.unlink(missing_ok=True)
+            remove_manifest(run_dir, path)
 
 
 def save_snapshot(run_dir: Path, snapshot: Snapshot) -> FileMark:
@@ -306,7 +320,7 @@ def _read(path: Path, run_dir: Path) -> tuple[bytes, dict[str, Any]]:
     written = content["format"]
     if not isinstance(written, int) or not OLDEST_FORMAT <= written <= FORMAT:
         writer = f", written by headctl {content['headctl']}" if isinstance(content.get("headctl"), str) else ""
-        raise OtherRunError(
+        raise OtherFormatError(
             f"{path}: format {written!r}{writer}; this version of headctl reads format {OLDEST_FORMAT} to {FORMAT}. "
             "Use the version that wrote it"
         )

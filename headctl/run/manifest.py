@@ -48,6 +48,11 @@ def manifest_path(run_dir: Path, checkpoint: Path) -> Path:
     return run_dir / MANIFESTS / f"{checkpoint.stem}.json"
 
 
+def manifests(run_dir: Path) -> list[Path]:
+    """Returns all manifests of a run."""
+    return sorted((run_dir / MANIFESTS).glob("*.json"))
+
+
 def write_manifest(run_dir: Path, checkpoint: Path, files: Mapping[str, FileMark]) -> None:
     """Writes the manifest: the act that makes a checkpoint count.
 

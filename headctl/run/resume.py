@@ -40,7 +40,6 @@ def checked(checkpoint: Checkpoint, config: RunConfig, mine: Mapping[str, Any], 
 
     Raises:
         CheckpointError: Something of it is damaged or does not fit.
-        OtherRunError: It is of another configuration.
     """
     path, state = checkpoint.path, migrated(checkpoint)
     check_config(path, state.pop("config", None), config)
