@@ -1,6 +1,7 @@
 """Bad configurations: every one is run or refused with one message and exit code 2, never with a traceback."""
 
 import copy
+import traceback
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -60,6 +61,14 @@ values = st.recursive(
     | st.dictionaries(st.sampled_from(["target", "schedule", "start", "end", "a", "points", "value"]), inner, max_size=3),
     max_leaves=6,
 )
+# Values that often pass the check of their own key, so that what follows it is tried too.
+plausible = st.tuples(
+    st.sampled_from([key for key in (*KEYS, *OTHER_KEYS) if "." in key and not key.startswith(("heads.wings", "run."))]),
+    st.sampled_from(
+        [0, 1, 2, 3, 4, 8, 0.0, 1e-9, 0.01, 0.1, 0.3, 0.5, 0.9, 1.0, 5.0, 1e3, 1e6, 1e30, True, False, None, "constant",
+         "relu", "fixed", "decay", "dual", "pi", "track", "floor", "sgd", "adam", "nats", "std", "epsilon", [1, 1], [16]]
+    ),
+)  # fmt: skip
 changes = st.lists(st.tuples(st.sampled_from([*KEYS, *OTHER_KEYS]), values), min_size=1, max_size=3)
 raw_texts = st.one_of(
     st.text(max_size=80),
@@ -80,6 +89,10 @@ raw_texts = st.one_of(
     ),
 )
 damages = st.tuples(st.integers(0, 10_000), st.sampled_from(["cut", "double", "noise"]), st.text(min_size=1, max_size=3))
+
+
+def _encoded(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
 
 
 def changed(pairs: list[tuple[str, Any]]) -> str:
@@ -103,18 +116,31 @@ def damaged(text: str, damage: tuple[int, str, str]) -> str:
 
 
 files = st.one_of(
-    changes.map(changed),
+    st.lists(plausible, min_size=1, max_size=2).map(changed),
+    st.lists(plausible, min_size=1, max_size=4).map(changed),
     changes.map(changed),
     st.builds(damaged, changes.map(changed), damages),
-    raw_texts,
-).map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=40)
-overrides = st.lists(
+    st.one_of(raw_texts.map(_encoded), st.binary(max_size=40)),
+).map(_encoded)
+likely_files = st.lists(plausible, min_size=1, max_size=2).map(changed).map(_encoded)
+overrides = st.just([]) | st.lists(
     st.one_of(
         st.builds("{}={}".format, st.sampled_from([*KEYS, *OTHER_KEYS]), texts | numbers.map(repr)),
         st.sampled_from(["=", "a=", "=1", "seed", "seed=", "seed=[", "seed.x=1", "heads.weapon=", "...=1", "ppo={}"]),
     ),
     max_size=2,
 )
+
+
+def _generate(cases: int) -> settings:
+    return settings(
+        max_examples=cases,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def configuration_drill(work: Path, *, cases: int, runs: int) -> Outcome:
@@ -130,15 +156,6 @@ def configuration_drill(work: Path, *, cases: int, runs: int) -> Outcome:
         work.mkdir(parents=True, exist_ok=True)
         seen: Counter[str] = Counter()
 
-        @settings(
-            max_examples=cases,
-            database=None,
-            deadline=None,
-            derandomize=True,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(content=files, words=overrides)
         def case(content: bytes, words: list[str]) -> None:
             path = work / "case.yaml"
             path.write_bytes(content)
@@ -147,7 +164,9 @@ def configuration_drill(work: Path, *, cases: int, runs: int) -> Outcome:
             if result.exit_code == 0 and seen["trained"] < runs:
                 seen[_trained(path, words, work, outcome)] += 1
 
-        case()
+        likely = cases // 5
+        _generate(cases - likely)(given(content=files, words=overrides)(case))()
+        _generate(likely)(given(content=likely_files, words=st.just([]))(case))()
         total = seen["refused with exit code 2"] + seen["accepted"] + seen["traceback"]
         outcome.expect(total >= cases, f"only {total} configurations were generated")
         outcome.figures += [f"{what}: {count}" for what, count in seen.most_common()]
@@ -162,10 +181,16 @@ def _judged(result: Result, content: bytes, words: list[str], outcome: Outcome) 
     if clean and said:
         return "refused with exit code 2"
     outcome.problems.append(
-        f"{type(result.exception).__name__}: {str(result.exception)[:200]!r}, exit {result.exit_code}, of "
+        f"{type(result.exception).__name__}: {str(result.exception)[:200]!r} {_place(result.exception)}, exit {result.exit_code}, of "
         f"{content[:200]!r} with {words}"
     )
     return "traceback"
+
+
+def _place(error: BaseException | None) -> str:
+    trace = error.__traceback__ if error else None
+    frames = [frame for frame in traceback.extract_tb(trace) if "headctl" in frame.filename]
+    return f"at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _trained(path: Path, words: list[str], work: Path, outcome: Outcome) -> str:
