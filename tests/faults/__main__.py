@@ -3,13 +3,20 @@
 import argparse
 import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from tests.faults.configurations import configuration_drill
+from tests.faults.damage import damage_drill
 from tests.faults.kills import kill_drill
+from tests.faults.numbers import number_drill
 from tests.faults.outcome import Outcome
+from tests.faults.soak import soak_drill
+from tests.faults.writes import write_drill
 
 
 def main() -> int:
@@ -20,17 +27,25 @@ def main() -> int:
     parser.add_argument("--soak-minutes", type=float, default=4.0, help="length of the soak (default 4)")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     quick = chosen.quick
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         # The kills first: their processes are forked, which must happen before torch has trained in this one.
         drills: dict[str, Callable[[], Outcome]] = {
-            "kills": lambda: kill_drill(work / "kills", kills=6 if quick else 60, total_steps=3_000 if quick else 40_000),
+            "kills": lambda: kill_drill(work / "kills", kills=8 if quick else 60, total_steps=2_000 if quick else 30_000),
+            "numbers": lambda: number_drill(work / "numbers"),
+            "writes": lambda: write_drill(work / "writes"),
+            "damage": lambda: damage_drill(work / "damage", cases=110 if quick else 2_000),
+            "configurations": lambda: configuration_drill(
+                work / "configurations", cases=500 if quick else 10_000, runs=10 if quick else 200
+            ),
+            "soak": lambda: soak_drill(work / "soak", minutes=0.3 if quick else chosen.soak_minutes),
         }
         unknown = set(chosen.drills) - drills.keys()
         if unknown:
             parser.error(f"unknown drill: {', '.join(sorted(unknown))}. Allowed: {', '.join(drills)}")
-        failed = 0
+        failed, started = 0, time.perf_counter()
         for name, run in drills.items():
             if chosen.drills and name not in chosen.drills:
                 continue
@@ -38,6 +53,7 @@ def main() -> int:
             failed += bool(outcome.problems)
             sys.stdout.write(outcome.text() + "\n")
             sys.stdout.flush()
+        sys.stdout.write(f"{failed} drills failed, {(time.perf_counter() - started) / 60:.1f} minutes\n")
     return 1 if failed else 0
 
 
