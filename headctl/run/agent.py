@@ -55,7 +55,7 @@ def load_agent(config: RunConfig, run_dir: Path) -> tuple[Policy, int]:
 
     def take(checkpoint: Checkpoint) -> tuple[Policy, int]:
         state = migrated(checkpoint)
-        check_config(checkpoint.path, state.get("config"), config, only=("game.", "policy.", "heads."))
+        check_config(checkpoint.path, state.get("config"), config)
         with fitting(checkpoint):
             weights = state["learner"]["policy"]
             check_scheme(weights, policy.state_dict(), "learner.policy")
@@ -65,14 +65,13 @@ def load_agent(config: RunConfig, run_dir: Path) -> tuple[Policy, int]:
     return newest_usable(run_dir, take, warn)
 
 
-def check_config(path: Path, written: Any, config: RunConfig, only: tuple[str, ...] = ("",)) -> None:
+def check_config(path: Path, written: Any, config: RunConfig) -> None:
     """Makes sure that a checkpoint is of this configuration, up to what may change.
 
     Args:
         path: The checkpoint.
         written: The configuration in it; ``None`` where it has none.
         config: That of the run.
-        only: Beginnings of the keys that matter.
 
     Raises:
         CheckpointError: Names every key that differs.
@@ -85,7 +84,7 @@ def check_config(path: Path, written: Any, config: RunConfig, only: tuple[str, .
     refused = [
         f"{key} was {_short(before)}, is {_short(after)}"
         for key, (before, after) in differing.items()
-        if key.startswith(only) and not may_change(key)
+        if not may_change(key)
     ]
     if refused:
         raise CheckpointError(

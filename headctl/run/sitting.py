@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from headctl.run.changes import changed_keys
-from headctl.run.checkpoint import CheckpointError, list_checkpoints
+from headctl.run.checkpoint import CheckpointError, list_checkpoints, steps_of
 from headctl.run.config import RunConfig, to_yaml
 from headctl.run.console import TrainingView
 from headctl.run.diagnosis import DIAGNOSIS_FILE, RunFailedError, TooManyFaultsError, write_diagnosis
 from headctl.run.folder import CONFIG_FILE, note_sitting, rebuild, write_config
+from headctl.run.manifest import manifest_path
 from headctl.run.metrics import names_in
 from headctl.run.records import METRICS_FILE, MetricsWriter
 from headctl.run.report import EVALUATION_DIR, RunReader, write_evaluation
@@ -83,7 +84,7 @@ class Sitting:
     def _begin(self, *, resume: bool) -> tuple[Trainer, int | None]:
         """Returns the trainer, and the agent-steps from which its records go on; ``None``: from the beginning."""
         run_dir, tell = self._run_dir, self._view.message
-        if resume and not list_checkpoints(run_dir) and not _has_records(run_dir):
+        if resume and _is_before_its_first_checkpoint(run_dir):
             tell(f"{run_dir} was stopped before its first checkpoint: it begins now")
             resume = False
         trainer = Trainer(self._config, run_dir, resume=resume, tell=tell)
@@ -91,7 +92,7 @@ class Sitting:
         try:
             if resume:
                 changed = self._take_over_changes()
-            elif not list_checkpoints(run_dir):
+            else:
                 trainer.save()  # from here on a kill leaves a folder that resumes
         except OSError as error:
             raise RunFailedError(f"{run_dir} cannot be written to: {error.strerror or error}") from error
@@ -242,6 +243,9 @@ def _traceback(fault: GameFaultError) -> list[str]:
     return traceback.format_exception(cause) if cause is not None else []
 
 
-def _has_records(run_dir: Path) -> bool:
+def _is_before_its_first_checkpoint(run_dir: Path) -> bool:
+    """Tells whether a run was killed before its checkpoint of the beginning was finished: nothing is lost then."""
     metrics = run_dir / METRICS_FILE
-    return metrics.exists() and metrics.stat().st_size > 0
+    if metrics.exists() and metrics.stat().st_size > 0:
+        return False
+    return all(steps_of(path) == 0 and not manifest_path(run_dir, path).exists() for path in list_checkpoints(run_dir))

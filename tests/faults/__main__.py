@@ -5,8 +5,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,9 +14,13 @@ from tests.faults.configurations import configuration_drill
 from tests.faults.damage import damage_drill
 from tests.faults.kills import kill_drill
 from tests.faults.numbers import number_drill
-from tests.faults.outcome import Outcome
 from tests.faults.soak import soak_drill
 from tests.faults.writes import write_drill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.outcome import Outcome
 
 
 def main() -> int:
@@ -33,14 +37,16 @@ def main() -> int:
         work = Path(folder)
         # The kills first: their processes are forked, which must happen before torch has trained in this one.
         drills: dict[str, Callable[[], Outcome]] = {
-            "kills": lambda: kill_drill(work / "kills", kills=8 if quick else 60, total_steps=2_000 if quick else 30_000),
+            "kills": lambda: kill_drill(
+                work / "kills", kills=8 if quick else 60, total_steps=4_000 if quick else 30_000
+            ),
             "numbers": lambda: number_drill(work / "numbers"),
-            "writes": lambda: write_drill(work / "writes"),
+            "writes": lambda: write_drill(work / "writes", reasons=1 if quick else 4),
             "damage": lambda: damage_drill(work / "damage", cases=110 if quick else 2_000),
             "configurations": lambda: configuration_drill(
                 work / "configurations", cases=500 if quick else 10_000, runs=10 if quick else 200
             ),
-            "soak": lambda: soak_drill(work / "soak", minutes=0.3 if quick else chosen.soak_minutes),
+            "soak": lambda: soak_drill(work / "soak", **_soak(chosen.soak_minutes, quick=quick)),
         }
         unknown = set(chosen.drills) - drills.keys()
         if unknown:
@@ -55,6 +61,11 @@ def main() -> int:
             sys.stdout.flush()
         sys.stdout.write(f"{failed} drills failed, {(time.perf_counter() - started) / 60:.1f} minutes\n")
     return 1 if failed else 0
+
+
+def _soak(minutes: float, *, quick: bool) -> dict[str, float]:
+    """Returns length and bounds: in a few seconds neither memory nor speed has settled."""
+    return {"minutes": 0.3, "growth": 0.05, "slowdown": 0.5} if quick else {"minutes": minutes}
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from headctl.cli import main
+from headctl.entropy.spec import HEAD_KEYS
 from headctl.run.config import ConfigError, load_config
 from headctl.run.diagnosis import RunFailedError
 from headctl.run.reference import describe_keys
 from headctl.run.trainer import Trainer
 from headctl.run.yaml_io import dump_yaml
-from headctl.entropy.spec import HEAD_KEYS
 from headctl.selfplay.faults import GameFaultError
 from tests.faults.outcome import Outcome, drill
 
@@ -43,11 +43,13 @@ OTHER_KEYS = (
     *(f"game.options.{key}" for key in ("time_limit_s", "start", "maneuvers", "substeps", "airframe", "gamma")),
     "ppo.epoch", "game", "heads", "policy", "ppo", "selfplay", "run", "nonsense", "policy.hidden.0",
 )  # fmt: skip
+PLAUSIBLE_KEYS = [key for key in (*KEYS, *OTHER_KEYS) if "." in key and not key.startswith(("heads.wings", "run."))]
 SMALLEST_RUN_ROWS = 20_000
 
 texts = st.sampled_from(
-    ["", "dogfight", "os:system", "torch:load", "builtins:eval", "a:b:c", "..", "../..", "/", "\0", "a" * 5000, "é", "nan",
-     "inf", "1e400", "3e-4", "cuda", "cuda:77", "cpu", "linear", "pi", "random", "[", "{", "null", "tests.helpers.games:x"]
+    ["", "dogfight", "os:system", "torch:load", "builtins:eval", "a:b:c", "..", "../..", "/", "\0", "a" * 5000, "é",
+     "nan", "inf", "1e400", "3e-4", "cuda", "cuda:77", "cpu", "linear", "pi", "random", "[", "{", "null",
+     "tests.helpers.games:x"]
 )  # fmt: skip
 numbers = st.one_of(
     st.integers(-3, 12),
@@ -57,16 +59,21 @@ numbers = st.one_of(
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts, st.text(max_size=8))
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["target", "schedule", "start", "end", "a", "points", "value"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["target", "schedule", "start", "end", "a", "points", "value"]), inner, max_size=3
+        )
+    ),
     max_leaves=6,
 )
 # Values that often pass the check of their own key, so that what follows it is tried too.
 plausible = st.tuples(
-    st.sampled_from([key for key in (*KEYS, *OTHER_KEYS) if "." in key and not key.startswith(("heads.wings", "run."))]),
+    st.sampled_from(PLAUSIBLE_KEYS),
     st.sampled_from(
-        [0, 1, 2, 3, 4, 8, 0.0, 1e-9, 0.01, 0.1, 0.3, 0.5, 0.9, 1.0, 5.0, 1e3, 1e6, 1e30, True, False, None, "constant",
-         "relu", "fixed", "decay", "dual", "pi", "track", "floor", "sgd", "adam", "nats", "std", "epsilon", [1, 1], [16]]
+        [0, 1, 2, 3, 4, 8, 0.0, 1e-9, 0.01, 0.1, 0.3, 0.5, 0.9, 1.0, 5.0, 1e3, 1e6, 1e30, True, False, None,
+         "constant", "relu", "fixed", "decay", "dual", "pi", "track", "floor", "sgd", "adam", "nats", "std", "epsilon",
+         [1, 1], [16]]
     ),
 )  # fmt: skip
 changes = st.lists(st.tuples(st.sampled_from([*KEYS, *OTHER_KEYS]), values), min_size=1, max_size=3)
@@ -88,7 +95,9 @@ raw_texts = st.one_of(
         ]
     ),
 )
-damages = st.tuples(st.integers(0, 10_000), st.sampled_from(["cut", "double", "noise"]), st.text(min_size=1, max_size=3))
+damages = st.tuples(
+    st.integers(0, 10_000), st.sampled_from(["cut", "double", "noise"]), st.text(min_size=1, max_size=3)
+)
 
 
 def _encoded(text: str | bytes) -> bytes:
@@ -181,8 +190,8 @@ def _judged(result: Result, content: bytes, words: list[str], outcome: Outcome) 
     if clean and said:
         return "refused with exit code 2"
     outcome.problems.append(
-        f"{type(result.exception).__name__}: {str(result.exception)[:200]!r} {_place(result.exception)}, exit {result.exit_code}, of "
-        f"{content[:200]!r} with {words}"
+        f"{type(result.exception).__name__}: {str(result.exception)[:200]!r} {_place(result.exception)}, exit "
+        f"{result.exit_code}, of {content[:200]!r} with {words}"
     )
     return "traceback"
 
@@ -204,5 +213,7 @@ def _trained(path: Path, words: list[str], work: Path, outcome: Outcome) -> str:
     except (ConfigError, GameFaultError, RunFailedError):
         return "accepted, refused when it was made"
     except Exception as error:  # noqa: BLE001 - what the drill looks for
-        outcome.problems.append(f"accepted, then {type(error).__name__}: {error}, of {path.read_bytes()[:600]!r} {words}")
+        outcome.problems.append(
+            f"accepted, then {type(error).__name__}: {error}, of {path.read_bytes()[:600]!r} {words}"
+        )
     return "trained"

@@ -179,7 +179,7 @@ def _entries(tree: Any) -> Any:
     """Yields every leaf of a state as its holder and its key."""
     pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, entry in list(pairs):
-        if key == "config" or key == "agenda" or key == "reading":
+        if key in {"config", "agenda", "reading"}:
             continue  # the first is compared as a whole, the others are free in their form
         if isinstance(entry, dict | list) and entry:
             yield from _entries(entry)
@@ -219,7 +219,9 @@ def damage_drill(work: Path, *, cases: int, seed: int = 1) -> Outcome:
             (work / "outside").unlink(missing_ok=True)
         outcome.figures.append(f"kinds of damage: {', '.join(kinds)}")
         outcome.figures += [f"{what}: {count}" for what, count in seen.most_common()]
-        outcome.figures.append("code executed: 0, wrong data accepted: 0" if not outcome.problems else "see the problems")
+        outcome.figures.append(
+            "code executed: 0, wrong data accepted: 0" if not outcome.problems else "see the problems"
+        )
     return outcome
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -21,7 +22,9 @@ from headctl.run.config import RunConfig
 from tests.faults.outcome import Outcome, drill
 from tests.faults.runs import begin_and_train, config_of, differing_runs
 
-_SCHEDULING = 0.6  # share of the length of the whole run that the timed attempts have together, so that it outlives them
+_SCHEDULING = (
+    0.6  # share of the length of the whole run that the timed attempts have together, so that it outlives them
+)
 
 
 def in_child(work: Callable[[], int]) -> int:
@@ -34,8 +37,8 @@ def in_child(work: Callable[[], int]) -> int:
         code = work()
     except KeyboardInterrupt:
         code = 130
-    except BaseException:  # noqa: BLE001 - a child must never go on as a second parent
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - a child must never go on as a second parent
+        sys.stderr.write("".join(traceback.format_exception_only(error)))
     finally:
         os._exit(code)
 
@@ -109,7 +112,7 @@ def _attempts(
     lost, at_operation, without_folder, resumed = [], 0, 0, 0
     for number in range(kills):
         precise = number % 2 == 1
-        operation = moments.randint(1, 120)
+        operation = moments.randint(1, 90)
         before, sittings = newest_steps(run_dir), len(_sittings(run_dir))
 
         def work(precise: bool = precise, operation: int = operation) -> int:
@@ -120,7 +123,7 @@ def _attempts(
         child = in_child(work)
         if not precise:
             if number % 6:  # a third of these strikes at any moment since the start, the others while it trains
-                _wait_until(lambda: len(_sittings(run_dir)) > sittings)
+                _wait_until(lambda before=sittings: len(_sittings(run_dir)) > before)
             time.sleep(moments.uniform(0.0, longest_s))
             os.kill(child, signal.SIGKILL)
         code = wait_for(child)
@@ -166,4 +169,3 @@ def _last_record(run_dir: Path) -> int:
     metrics = run_dir / "metrics.jsonl"
     lines = metrics.read_bytes().split(b"\n")[:-1] if metrics.exists() else []
     return int(json.loads(lines[-1])["agent_steps"]) if lines else 0
-

@@ -93,4 +93,6 @@ def _judge(outcome: Outcome, term: str, run_dir: Path, code: int, said: str) -> 
     outcome.expect(skipped > 0, f"{term}: ppo/skipped counts nothing")
     weights = final_state(run_dir)["learner"]["policy"].values()
     outcome.expect(all(bool(torch.isfinite(entry).all()) for entry in weights), f"{term}: the policy is spoilt")
-    outcome.figures.append(f"{term}: named in {len(faults)} iterations, {skipped:.0f} minibatches left out, exit {code}")
+    outcome.figures.append(
+        f"{term}: named in {len(faults)} iterations, {skipped:.0f} minibatches left out, exit {code}"
+    )

@@ -50,9 +50,7 @@ def begin_and_train(config: RunConfig, run_dir: Path, *, resume: bool = False) -
 def records_of(run_dir: Path) -> list[dict[str, Any]]:
     """Returns the records without what depends on the clock."""
     lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [
-        {key: value for key, value in json.loads(line).items() if not key.startswith("perf/")} for line in lines
-    ]
+    return [{key: value for key, value in json.loads(line).items() if not key.startswith("perf/")} for line in lines]
 
 
 def final_state(run_dir: Path) -> dict[str, Any]:
