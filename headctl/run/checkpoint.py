@@ -7,6 +7,7 @@ resume reads (:mod:`headctl.run.manifest`).
 """
 
 import io
+import pickletools
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -37,6 +38,10 @@ CHECKPOINTS = "checkpoints"
 LEAGUE = "league"
 _PREFIX, _SUFFIX = "step_", ".pt"
 _NAME = re.compile(rf"{_PREFIX}(\d{{12,18}})\{_SUFFIX}")
+_PLAIN_NAMES = re.compile(
+    r"torch\._utils _rebuild_tensor_v[23]|torch (\w+Storage|u?int\d+|b?float\w+|bool)|torch\.storage UntypedStorage"
+    r"|collections OrderedDict"
+)
 T = TypeVar("T")
 
 
@@ -345,6 +350,25 @@ def _check_archive(data: bytes) -> None:
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"its part {damaged} is damaged")
+        for entry in entries:
+            if entry.filename.endswith("data.pkl"):
+                _check_names(archive.read(entry))
+
+
+def _check_names(pickled: bytes) -> None:
+    """Refuses whatever is not made of tensors and plain data, before anything is made.
+
+    torch's restricted loader executes nothing either, but it knows more than a checkpoint needs: a ``bytearray`` of any
+    size, for one.
+
+    Raises:
+        ValueError: A name that no checkpoint has in it.
+    """
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name in {"INST", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"}:
+            raise ValueError(f"it uses {opcode.name}, which no checkpoint does")
+        if opcode.name == "GLOBAL" and not _PLAIN_NAMES.fullmatch(str(argument)):
+            raise ValueError(f"it names {str(argument).replace(' ', '.')}, which no checkpoint does")
 
 
 def _first_line(error: Exception) -> str:

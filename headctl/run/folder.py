@@ -33,6 +33,7 @@ VERSION_FILE = "version.txt"
 COMMAND_FILE = "command.txt"
 SITTINGS_FILE = "sittings.jsonl"
 _FOLDERS = (TENSORBOARD_DIR, "checkpoints", MANIFESTS, "league", "eval", "report")
+_WRITTEN_BY_NAME = (TENSORBOARD_DIR, "eval", "report")
 _DIARIES = (METRICS_FILE, SITTINGS_FILE, FAULTS_FILE, DIAGNOSIS_FILE)
 _FILES = (CONFIG_FILE, VERSION_FILE, COMMAND_FILE, *_DIARIES)
 
@@ -142,14 +143,24 @@ def enter_run_folder(run_dir: Path) -> None:
     Raises:
         RunFolderError: Something that a run writes to is a link to somewhere else.
     """
-    for name in (*_FOLDERS, *_FILES):
-        if durable.leaves(run_dir / name, run_dir):
-            raise RunFolderError(
-                f"{run_dir / name} is a link that leads out of the run folder; a run reads and writes inside its own "
-                "folder only. Put the files themselves there"
-            )
+    _refuse_links(run_dir)
     for folder in (run_dir, *(run_dir / name for name in _FOLDERS)):
         durable.sweep(folder)
+
+
+def _refuse_links(run_dir: Path) -> None:
+    """Makes sure that nothing that is read or written by its name is a link to somewhere else.
+
+    Checkpoints, manifests and snapshots are looked at one by one when they are read.
+    """
+    named = [run_dir / name for name in (*_FOLDERS, *_FILES)]
+    written = [entry for name in _WRITTEN_BY_NAME if (run_dir / name).is_dir() for entry in (run_dir / name).iterdir()]
+    for path in (*named, *written):
+        if path.is_symlink() and durable.leaves(path, run_dir):
+            raise RunFolderError(
+                f"{path} is a link that leads out of the run folder; a run reads and writes inside its own folder "
+                "only. Put the files themselves there"
+            )
 
 
 def _delete_run(run_dir: Path) -> None:
@@ -196,6 +207,7 @@ def check_run_folder(path: Path) -> None:
         raise RunFolderError(f"{path} is no run folder: it has neither {CONFIG_FILE} nor {VERSION_FILE}{_others(path)}")
     if missing:
         raise RunFolderError(f"{path} is incomplete: it has no {missing[0]}")
+    _refuse_links(path)
     try:
         versions = read_yaml(path / VERSION_FILE).tree
     except YamlError as error:

@@ -1,6 +1,8 @@
 """Bad configurations: every one is run or refused with one message and exit code 2, never with a traceback."""
 
 import copy
+import math
+import time
 import traceback
 import warnings
 from collections import Counter
@@ -152,20 +154,25 @@ def _generate(cases: int) -> settings:
     )
 
 
-def configuration_drill(work: Path, *, cases: int, runs: int) -> Outcome:
+def configuration_drill(work: Path, *, cases: int, runs: int, seconds: float = math.inf) -> Outcome:
     """Runs the drill.
 
     Args:
         work: An empty folder.
         cases: How many configurations.
         runs: How many of the accepted ones are trained for an iteration, at most.
+        seconds: Time for it; cases that do not fit in are a problem.
     """
     with drill(f"{cases} generated configurations") as outcome, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         work.mkdir(parents=True, exist_ok=True)
         seen: Counter[str] = Counter()
 
+        ends = time.perf_counter() + seconds
+
         def case(content: bytes, words: list[str]) -> None:
+            if time.perf_counter() > ends:
+                return
             path = work / "case.yaml"
             path.write_bytes(content)
             result = CliRunner().invoke(main, ["config", str(path), *words], prog_name="headctl")
@@ -177,7 +184,7 @@ def configuration_drill(work: Path, *, cases: int, runs: int) -> Outcome:
         _generate(cases - likely)(given(content=files, words=overrides)(case))()
         _generate(likely)(given(content=likely_files, words=st.just([]))(case))()
         total = seen["refused with exit code 2"] + seen["accepted"] + seen["traceback"]
-        outcome.expect(total >= cases, f"only {total} configurations were generated")
+        outcome.expect(total >= cases, f"only {total} of {cases} configurations were tried")
         outcome.figures += [f"{what}: {count}" for what, count in seen.most_common()]
     return outcome
 

@@ -6,10 +6,12 @@ else.
 """
 
 import json
+import math
 import os
 import pickle
 import random
 import shutil
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -187,13 +189,14 @@ def _entries(tree: Any) -> Any:
             yield tree, key
 
 
-def damage_drill(work: Path, *, cases: int, seed: int = 1) -> Outcome:
+def damage_drill(work: Path, *, cases: int, seed: int = 1, seconds: float = math.inf) -> Outcome:
     """Runs the drill.
 
     Args:
         work: An empty folder.
         cases: How many damaged folders.
         seed: Of the damage.
+        seconds: Time for it; cases that do not fit in are a problem.
     """
     with drill(f"{cases} damaged and hostile run folders") as outcome:
         whole, other, trace = work / "whole", work / "other", work / "executed"
@@ -205,7 +208,11 @@ def damage_drill(work: Path, *, cases: int, seed: int = 1) -> Outcome:
         trainer = Trainer(config, whole, resume=True)
         seen: Counter[str] = Counter()
         kinds = list(damager.kinds)
+        ends = time.perf_counter() + seconds
         for number in range(cases):
+            if time.perf_counter() > ends:
+                outcome.problems.append(f"out of time after {number} of {cases} cases")
+                break
             kind = kinds[number % len(kinds)]
             run = work / "case"
             shutil.copytree(whole, run, symlinks=True)

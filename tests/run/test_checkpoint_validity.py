@@ -175,6 +175,18 @@ def test_links_that_lead_out_are_not_followed(tmp_path):
         load_snapshot(run, 3)
 
 
+class Large:
+    def __reduce__(self):
+        return bytearray, (10**13,)
+
+
+def test_names_that_no_checkpoint_needs_are_refused_before_anything_is_made(tmp_path):
+    path = saved(tmp_path, 10)
+    torch.save({"format": 2, "agent_steps": 10, "state": {"x": Large.__new__(Large)}}, path)
+    with pytest.raises(CheckpointError, match=r"it names builtins\.bytearray|__builtin__\.bytearray"):
+        load_checkpoint(path)
+
+
 # Schemes ----------------------------------------------------------------------------------------------------------
 
 

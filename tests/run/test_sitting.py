@@ -15,6 +15,7 @@ from headctl.run.diagnosis import RunFailedError
 from headctl.run.folder import RunFolderError, check_run_folder, create_run_folder
 from headctl.run.lock import RunLock, RunLockError
 from headctl.run.records import MetricsWriter, read_metrics
+from headctl.run.report import RunReader
 from headctl.run.session import train
 from tests.faults.broken_games import Broken, Raises
 from tests.faults.runs import begin_and_train, config_of, differing_runs, quiet_console, records_of
@@ -242,6 +243,17 @@ def test_nothing_outside_the_folder_is_written_through_a_link(tmp_path, name):
     with pytest.raises(RunFolderError, match=rf"{name} is a link that leads out of the run folder"):
         train(config_of(STEPS), run, quiet_console(), resume=True)
     assert before == (victim.read_text() if victim.is_file() else sorted(victim.iterdir()))
+
+
+def test_pictures_are_not_drawn_through_a_link(tmp_path, undisturbed):
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    shutil.copytree(undisturbed, run)
+    victim.write_text("mine")
+    (run / "report" / "heads.png").unlink()
+    (run / "report" / "heads.png").symlink_to(victim)
+    with pytest.raises(RunFolderError, match=r"heads\.png is a link"):
+        RunReader(run)
+    assert victim.read_text() == "mine"
 
 
 def test_records_that_break_off_are_cut_at_the_checkpoint(tmp_path, undisturbed):
