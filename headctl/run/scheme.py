@@ -19,6 +19,7 @@ GROWING = (
     "collector.game.history",
 )
 """Parts that are empty at the beginning, or as long as the course of the run made them."""
+_ADAM = {"step", "exp_avg", "exp_avg_sq"}
 _LISTS = ("pool.snapshots",)
 _FINITE = (
     "learner.policy",
@@ -115,14 +116,16 @@ def check_optimizer(state: Mapping[str, Any], parameters: Sequence[Tensor]) -> N
 
     Raises:
         ValueError: A number that no parameter has, or a tensor of another shape.
+        TypeError: Something else than a tensor.
     """
     for index, remembered in state.items():
         if not isinstance(index, int) or not 0 <= index < len(parameters) or not isinstance(remembered, Mapping):
             raise ValueError(f"learner.optimizer.state: has an entry {index!r} for {len(parameters)} parameters")
-        shape = parameters[index].shape
+        if remembered.keys() != _ADAM:
+            raise ValueError(f"learner.optimizer.state.{index}: has {sorted(map(str, remembered))}")
         for name, entry in remembered.items():
-            if not isinstance(entry, Tensor) or entry.shape not in (shape, torch.Size([])):
-                raise ValueError(f"learner.optimizer.state.{index}.{name}: is {_kind(entry)}, expected {list(shape)}")
+            like = torch.zeros(()) if name == "step" else parameters[index].detach()
+            _check_tensor(entry, like, f"learner.optimizer.state.{index}.{name}")
 
 
 def _joined(path: str, key: object) -> str:

@@ -222,9 +222,23 @@ def test_weights_that_are_no_numbers_are_refused():
 
 def test_what_an_optimiser_remembers_belongs_to_its_parameters():
     parameters = [torch.ones(3, 2)]
-    check_optimizer({0: {"step": torch.tensor(1.0), "exp_avg": torch.zeros(3, 2)}}, parameters)
-    for state in ({1: {}}, {0: {"exp_avg": torch.zeros(2)}}, {"0": {}}, {0: 5}):
-        with pytest.raises(ValueError, match=r"learner\.optimizer\.state"):
+    right = {"step": torch.tensor(1.0), "exp_avg": torch.zeros(3, 2), "exp_avg_sq": torch.zeros(3, 2)}
+    check_optimizer({}, parameters)
+    check_optimizer({0: right}, parameters)
+    wrong = (
+        {1: right},
+        {"0": right},
+        {0: 5},
+        {0: {}},
+        {0: right | {"more": torch.zeros(3, 2)}},
+        {0: right | {"exp_avg": torch.zeros(2)}},
+        {0: right | {"exp_avg": torch.tensor(0.0)}},
+        {0: right | {"exp_avg": torch.zeros(3, 2).half()}},
+        {0: right | {"exp_avg_sq": torch.full((3, 2), float("nan"))}},
+        {0: right | {"step": 3}},
+    )
+    for state in wrong:
+        with pytest.raises((ValueError, TypeError), match=r"learner\.optimizer\.state"):
             check_optimizer(state, parameters)
 
 
