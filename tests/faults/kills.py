@@ -6,6 +6,7 @@ strike at a random file operation: in the middle of a write, before a flush, bet
 """
 
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -25,6 +26,10 @@ from tests.faults.runs import begin_and_train, config_of, differing_runs
 _SCHEDULING = (
     0.6  # share of the length of the whole run that the timed attempts have together, so that it outlives them
 )
+
+
+# What a training would import in every child anew: torch's compiler comes with its optimisers, the rest with the game.
+_IMPORTED_ONCE = ("torch._dynamo", "headctl.selfplay.parallel_env", "tests.helpers.games", "matplotlib.pyplot")
 
 
 def in_child(work: Callable[[], int]) -> int:
@@ -85,6 +90,8 @@ def kill_drill(work: Path, *, kills: int, total_steps: int, seed: int = 1) -> Ou
         total_steps: Length of the run in agent-steps.
         seed: Of the moments.
     """
+    for module in _IMPORTED_ONCE:
+        importlib.import_module(module)
     config = config_of(f"total_steps={total_steps}")
     with drill(f"{kills} SIGKILLs over a league run") as outcome:
         whole, killed = work / "whole", work / "killed"
