@@ -70,7 +70,7 @@ def _drills(*, quick: bool, soak_minutes: float) -> dict[str, Callable[[Path], O
             "soak": lambda work: soak_drill(work, minutes=0.3, growth=0.05, slowdown=0.5),
         }
     return {
-        "kills": lambda work: kill_drill(work, kills=60, total_steps=30_000),
+        "kills": lambda work: kill_drill(work, kills=60, total_steps=20_000),
         "numbers": number_drill,
         "writes": write_drill,
         "damage": lambda work: damage_drill(work, cases=2_000, seconds=_LIMIT_S),
