@@ -221,7 +221,7 @@ def parse_head(name: str, value: object, known: Mapping[str, Any] | None = None)
     for key, entry in (known or {}).items():
         said = options.setdefault(key, entry)
         # A Box does not say how it is filled.
-        either = key == "kind" and {said, entry} <= set(CONTINUOUS_KINDS)
+        either = key == "kind" and said in CONTINUOUS_KINDS and entry in CONTINUOUS_KINDS
         if said != entry and not either:
             raise head_error(name, key, f"the action space says {entry!r}, the configuration says {said!r}")
     typed = _typed(name, options)
