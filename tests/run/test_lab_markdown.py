@@ -17,7 +17,7 @@ def row(contestant: str, course: str, difference: tuple[float, float]) -> Tracki
         course=course,
         shortfall=per_head(0.0061, 0.01, 0.0),
         rmse=per_head(0.02, 0.03, 1.5),
-        settle_up=per_head(4.4, 3.0, 1.0),
+        settle_up=per_head(4.4, 3.0, 0.67),
         settle_down=per_head(math.nan, 13.0, 9.0),
         overshoot=per_head(0.25, 0.5, 1.0),
         jitter=per_head(0.02, 0.03, 0.01),

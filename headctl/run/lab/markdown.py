@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headctl.run.lab.contestants import DISCRETE, HEADS
 from headctl.run.lab.study import ALL_COURSES, RecoveryRow, ScaleRow, TrackingRow
-from headctl.run.lab.view import short_number
 
 
 def markdown_tables(
@@ -58,7 +57,13 @@ def _scale(row: ScaleRow) -> list[str]:
 
 
 def _heads(values: Mapping[str, float], digits: int, heads: Iterable[str] = HEADS) -> str:
-    return " / ".join(short_number(values[head], digits) for head in heads)
+    return " / ".join(_number(values[head], digits) for head in heads)
+
+
+def _number(value: float, digits: int) -> str:
+    """Returns a number for a narrow column: no digit before the point where that is 0, ``-`` for NaN."""
+    text = "-" if math.isnan(value) else f"{value:.{digits}f}"
+    return text[1:] if digits > 1 and text.startswith("0.") else text
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
