@@ -221,13 +221,18 @@ def explain(source: str, overrides: tuple[str, ...], actions: tuple[int, ...], *
     only_overrides(overrides)
     path = Path(source)
     resolved = configuration.load_config(path / "config.yaml" if path.is_dir() else path, overrides)
-    explanations = [each for spec in configuration.head_specs(resolved) for each in explain_head(spec, actions)]
+    specs = configuration.head_specs(resolved)
+    explanations = [each for spec in specs for each in explain_head(spec, actions)]
     if as_json:
         print_json([each.to_json() for each in explanations])
         return
     from headctl.run import report_view  # noqa: PLC0415 - with it
 
-    report_view.make_console().print(report_view.explanation_table(explanations))
+    console = report_view.make_console()
+    console.print(report_view.explanation_table(explanations))
+    for spec in specs:
+        if spec.alpha is not None:
+            console.print(f"{spec.name}: no target, law {spec.law} prescribes alpha: {spec.alpha.to_value()}")
 
 
 main.add_command(replay)

@@ -33,6 +33,7 @@ class Explanation:
         actions: Number of legal actions that is assumed; ``None`` for a continuous head.
         fraction: Share of the head's range; above 0.98 the target is out of reach.
         nats: Entropy.
+        nats_per_dim: Entropy per dim of a continuous head, else ``None``.
         effective_actions: Number of equally likely actions with this entropy; ``None`` for a continuous head.
         epsilon: Of the epsilon-greedy choice with this entropy; ``None`` for a continuous head.
         favourite: Probability of the favourite action when the rest is uniform; ``None`` for a continuous head.
@@ -45,6 +46,7 @@ class Explanation:
     actions: int | None
     fraction: float
     nats: float
+    nats_per_dim: float | None
     effective_actions: float | None
     epsilon: float | None
     favourite: float | None
@@ -90,7 +92,7 @@ def _discrete(spec: HeadSpec, moment: str, target: float, actions: int) -> Expla
     fraction = target_fraction(spec.coefficients(target), 0.0, capacity)
     if math.isnan(fraction):
         warning = "with one legal action there is nothing to choose: such states are left out"
-        return Explanation(spec.name, moment, actions, math.nan, 0.0, 1.0, 0.0, 1.0, None, (warning,))
+        return Explanation(spec.name, moment, actions, math.nan, 0.0, None, 1.0, 0.0, 1.0, None, (warning,))
     warnings = []
     held = min(max(fraction, 0.0), FRACTION_MAX)
     favourite = favourite_probability(held, actions)
@@ -109,6 +111,7 @@ def _discrete(spec: HeadSpec, moment: str, target: float, actions: int) -> Expla
         actions,
         fraction,
         nats,
+        None,
         math.exp(nats),
         epsilon_of_entropy(nats, actions),
         favourite,
@@ -128,4 +131,5 @@ def _continuous(spec: HeadSpec, moment: str, target: float) -> Explanation:
         warnings.append(f"out of reach: {target:g} {spec.unit} are {fraction:.2f} of the head's range")
     elif std is not None and spec.kind == "gaussian" and std > _WIDE:
         warnings.append(f"standard deviation {std:.2f}: many draws lie outside [-1, 1] and are clipped")
-    return Explanation(spec.name, moment, None, fraction, nats, None, None, None, std, tuple(warnings))
+    per_dim = nats / spec.dims
+    return Explanation(spec.name, moment, None, fraction, nats, per_dim, None, None, None, std, tuple(warnings))

@@ -154,11 +154,12 @@ def explanation_table(explanations: Iterable[Explanation]) -> Table:
     """Returns what every target amounts to, with the warnings in a last column."""
     table = _table("Targets", "effective, epsilon, favourite: a choice with this entropy, read in three ways")
     table.add_column("head", style="bold")
-    for column in ("target", "legal", "fraction", "nats", "effective", "epsilon", "favourite", "std"):
+    for column in ("target", "legal", "fraction", "nats", "nats/dim", "effective", "epsilon", "favourite", "std"):
         table.add_column(column, justify="left" if column == "target" else "right")
     table.add_column("warning", ratio=1)
     for each in explanations:
-        numbers = (each.fraction, each.nats, each.effective_actions, each.epsilon, each.favourite, each.std)
+        discrete = (each.effective_actions, each.epsilon, each.favourite)
+        numbers = (each.fraction, each.nats, each.nats_per_dim, *discrete, each.std)
         shown = ("" if number is None or math.isnan(number) else f"{number:.3f}" for number in numbers)
         actions = "" if each.actions is None else str(each.actions)
         warning = Text("; ".join(each.warnings), "yellow")

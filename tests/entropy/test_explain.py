@@ -36,6 +36,9 @@ def test_a_schedule_is_explained_at_its_ends():
     assert [each.moment for each in told] == ["lowest", "highest"]
     assert told[0].std == pytest.approx(math.exp(0.2 * 3.0 - 3.0))
     assert told[0].actions is None
+    (three,) = explain(parse_head("p", {"target": -1.0, "unit": "nats_per_dim", "kind": "gaussian", "dims": 3}))
+    assert three.nats == pytest.approx(-3.0)
+    assert three.nats_per_dim == pytest.approx(-1.0)
 
 
 @pytest.mark.parametrize(
