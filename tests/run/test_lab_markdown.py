@@ -31,7 +31,7 @@ def test_tables_have_a_line_per_law_and_only_the_course_that_was_asked_for():
     tracking = [row("pi floor", "all", (0.0, math.nan)), row("pi floor", "const", (0.0, 0.0))]
     tracking.append(row("fixed 0.01", "all", (-0.25, 0.0125)))
     recovery = [RecoveryRow("pi track", *({"maneuver": a, "weapon": b} for a, b in ((7.8, 6.6), (9, 9), (1, 0.5))))]
-    scales = [ScaleRow("pi floor", 100.0, per_head(0.01, -0.02, 0.0))]
+    scales = [ScaleRow("pi floor", 100.0, True, per_head(0.01, -0.02, 0.0))]
     assert markdown_tables(tracking, recovery, scales).splitlines() == [
         "| law | shortfall | RMSE | up | down | overshoot | jitter | return | against the first |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -48,8 +48,8 @@ def test_tables_have_a_line_per_law_and_only_the_course_that_was_asked_for():
         "| --- | --- | --- | --- |",
         "| `pi track` | 7.8 / 6.6 | 9 / 9 | 1.00 / .50 |",
         "",
-        "| law | rewards times | alpha of maneuver | alpha of weapon | alpha of params |",
-        "| --- | --- | --- | --- | --- |",
-        "| `pi floor` | 100 | +1.0 % | -2.0 % | +0.0 % |",
+        "| law | rewards times | normalised | alpha of maneuver | alpha of weapon | alpha of params |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| `pi floor` | 100 | yes | +1.0 % | -2.0 % | +0.0 % |",
     ]
     assert markdown_tables(tracking, [], [], course="const").count("\n") == 3

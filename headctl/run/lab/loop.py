@@ -36,11 +36,14 @@ class Experiment:
         heads: Head name to its options, as in a configuration.
         seed: Of the task, the network and every draw.
         reward_scale: What all rewards are multiplied by.
+        normalize_rewards: Whether the learner sees rewards divided by their running root mean square, as wrappers of
+            the field do it, so that the critic, which shares the network and its gradient norm, has numbers of order 1.
     """
 
     heads: Mapping[str, Any]
     seed: int
     reward_scale: float = 1.0
+    normalize_rewards: bool = False
 
 
 class Trace(NamedTuple):
@@ -128,6 +131,8 @@ class Loop:
             list(self._parameters.values()), lr=options.learning_rate, eps=1e-5, fused=True
         )
         self._scale = torch.tensor([[experiment.reward_scale] for experiment in experiments])
+        self._normalized = torch.tensor([[experiment.normalize_rewards] for experiment in experiments])
+        self._squares, self._seen = torch.zeros_like(self._scale), 0
         self._floor = torch.tensor([spec.entropy_floor for spec in specs[0].values()])
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,12 +174,18 @@ class Loop:
         actions = {name: torch.stack([action[name] for action in drawn]) for name in self.action_heads.names}
         evaluation = self.action_heads.evaluate(params, actions, states.masks)
         greedy = self.task.reward(states.situation, self.action_heads.mode(params, states.masks)).mean(-1)
-        reward = self._scale * (self.task.reward(states.situation, actions) + states.luck)
+        reward = self._as_learned(self._scale * (self.task.reward(states.situation, actions) + states.luck))
         advantage = reward - value
         centred = advantage - advantage.mean(-1, keepdim=True)
         normalized = centred / (centred.square().mean(-1, keepdim=True).sqrt() + 1e-8)
         batch = Batch(observation, states.masks, actions, evaluation.log_prob.sum(-1), normalized, reward)
         return batch, evaluation, greedy
+
+    def _as_learned(self, reward: Tensor) -> Tensor:
+        """Returns the rewards as the learner sees them ``[E, R]``; this iteration counts in the running mean."""
+        self._squares += reward.square().sum(-1, keepdim=True)
+        self._seen += reward.shape[-1]
+        return torch.where(self._normalized, reward / (self._squares / self._seen).sqrt(), reward)
 
     def learn(self, batch: Batch, progress: float) -> None:
         """Improves every policy by one iteration and moves the controller after every minibatch."""

@@ -24,7 +24,10 @@ def markdown_tables(
             [_tracking(row) for row in tracking if row.course == (course or ALL_COURSES)],
         ),
         _table(("law", "mean", "slowest seed", "highest alpha"), [_recovery(row) for row in recovery]),
-        _table(("law", "rewards times", *(f"alpha of {head}" for head in HEADS)), [_scale(row) for row in scales]),
+        _table(
+            ("law", "rewards times", "normalised", *(f"alpha of {head}" for head in HEADS)),
+            [_scale(row) for row in scales],
+        ),
     ]
     return "\n".join(table for table in tables if table)
 
@@ -53,7 +56,8 @@ def _recovery(row: RecoveryRow) -> list[str]:
 
 
 def _scale(row: ScaleRow) -> list[str]:
-    return [f"`{row.contestant}`", f"{row.scale:g}", *(f"{100.0 * row.change[head]:+.1f} %" for head in HEADS)]
+    changes = (f"{100.0 * row.change[head]:+.1f} %" for head in HEADS)
+    return [f"`{row.contestant}`", f"{row.scale:g}", "yes" if row.normalized else "no", *changes]
 
 
 def _heads(values: Mapping[str, float], digits: int, heads: Iterable[str] = HEADS) -> str:

@@ -89,6 +89,8 @@ class ScaleRow(NamedTuple):
 
     contestant: str
     scale: float
+    normalized: bool
+    """Whether the rewards were divided by their running root mean square before the learner saw them."""
     change: PerHead
 
 
@@ -175,18 +177,23 @@ def _recovery(course: Course) -> float:
 
 
 def scale(plan: Plan, contestant: str = "pi floor") -> list[ScaleRow]:
-    """Multiplies all rewards; returns what became of alpha on a constant target."""
-    keys = [(factor, seed) for factor in REWARD_SCALES for seed in plan.seeds]
+    """Multiplies all rewards; returns what became of alpha on a constant target, with rewards normalised and as is."""
+    keys = [(norm, factor, seed) for norm in (True, False) for factor in REWARD_SCALES for seed in plan.seeds]
     heads = heads_of(CONTESTANTS[contestant], COURSES["const"])
-    traces = dict(zip(keys, run_all([Experiment(heads, seed, factor) for factor, seed in keys], plan), strict=True))
+    experiments = [Experiment(heads, seed, factor, norm) for norm, factor, seed in keys]
+    traces = dict(zip(keys, run_all(experiments, plan), strict=True))
 
-    def alpha(factor: float, head: str) -> float:
+    def alpha(norm: bool, factor: float, head: str) -> float:  # noqa: FBT001 - a key of the table
         return _mean(
-            float(measures.after_start(courses_of(traces[factor, seed])[head].alpha).mean()) for seed in plan.seeds
+            float(measures.after_start(courses_of(traces[norm, factor, seed])[head].alpha).mean())
+            for seed in plan.seeds
         )
 
     return [
-        ScaleRow(contestant, factor, {head: alpha(factor, head) / alpha(1.0, head) - 1.0 for head in HEADS})
+        ScaleRow(
+            contestant, factor, norm, {head: alpha(norm, factor, head) / alpha(norm, 1.0, head) - 1.0 for head in HEADS}
+        )
+        for norm in (True, False)
         for factor in REWARD_SCALES
     ]
 

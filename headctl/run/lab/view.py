@@ -90,9 +90,9 @@ def scale_table(rows: Sequence[ScaleRow]) -> Table:
     caption = f"Change of mean alpha against rewards as they are: {' / '.join(HEADS)}"
     table = _table("Rewards multiplied", caption)
     table.add_column("law", style="bold", no_wrap=True)
-    for column in ("rewards times", "alpha"):
+    for column in ("rewards times", "normalised", "alpha"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         change = " / ".join(f"{100.0 * row.change[head]:+.1f} %" for head in HEADS)
-        table.add_row(row.contestant, f"{row.scale:g}", change)
+        table.add_row(row.contestant, f"{row.scale:g}", "yes" if row.normalized else "no", change)
     return table
