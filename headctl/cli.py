@@ -15,6 +15,7 @@ from headctl import __version__
 from headctl.commands.base import Commands, Refused, examples, only_overrides, print_json, refusals
 from headctl.commands.bench import bench
 from headctl.commands.replay import replay
+from headctl.commands.report import report
 
 if TYPE_CHECKING:
     from headctl.run.config import RunConfig
@@ -236,6 +237,7 @@ def explain(source: str, overrides: tuple[str, ...], actions: tuple[int, ...], *
     report_view.make_console().print(report_view.explanation_table(explanations))
 
 
+main.add_command(report)
 main.add_command(replay)
 main.add_command(bench)
 
