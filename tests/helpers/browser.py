@@ -47,10 +47,10 @@ def opened(
         html.replace("<head>", f"<head>{_WATCH}", 1).replace("</body>", f"{later}</body>"), encoding="utf-8"
     )
     flags = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic",
-        "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={scratch / 'profile'}", "--enable-logging=stderr",
-        f"--window-size={size}", "--hide-scrollbars", "--virtual-time-budget=30000",
+        "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage",
+        "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={scratch / 'profile'}",
+        "--enable-logging=stderr", "--hide-scrollbars", f"--window-size={size}", "--virtual-time-budget=30000",
     ]  # fmt: skip
     assert CHROMIUM is not None
     command = [CHROMIUM, *flags, *([f"--screenshot={picture}"] if picture else ["--dump-dom"]), watched.as_uri()]
