@@ -14,8 +14,11 @@ import click
 from headctl import __version__
 from headctl.commands.base import Commands, Refused, examples, only_overrides, print_json, refusals
 from headctl.commands.bench import bench
+from headctl.commands.config import config
+from headctl.commands.lists import envs, runs
 from headctl.commands.replay import replay
 from headctl.commands.report import report
+from headctl.commands.sweep import sweep
 
 if TYPE_CHECKING:
     from headctl.run.config import RunConfig
@@ -184,29 +187,7 @@ def evaluate(run: Path, against: tuple[str, ...], games: int | None, *, as_json:
     report_view.make_console().print(report_view.evaluation_table(matches))
 
 
-@main.command(
-    epilog=examples(
-        "headctl config configs/dogfight_1v1.yaml",
-        "headctl config configs/dogfight_1v1.yaml --show heads.weapon.target=0.35",
-    )
-)
-@click.argument("source", metavar="CONFIG")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--check", "mode", flag_value="check", default="check", help="Check the file against the game (default).")
-@click.option("--show", "mode", flag_value="show", help="Print the resolved configuration, every default included.")
-@refusals
-def config(source: str, overrides: tuple[str, ...], mode: str) -> None:
-    """Check the YAML file CONFIG without running anything, or show what it resolves to."""
-    from headctl.run import config as configuration  # noqa: PLC0415 - --help must not load it
-
-    only_overrides(overrides)
-    path = Path(source)
-    resolved = configuration.load_config(path / "config.yaml" if path.is_dir() else path, overrides)
-    if mode == "show":
-        click.echo(configuration.to_yaml(resolved), nl=False)
-        return
-    heads = ", ".join(resolved.heads)
-    click.echo(f"{source}: ok. Game {resolved.game.name}, heads {heads}, {resolved.total_steps:_} agent-steps")
+main.add_command(config)
 
 
 @main.command(
@@ -238,7 +219,10 @@ def explain(source: str, overrides: tuple[str, ...], actions: tuple[int, ...], *
 
 
 main.add_command(report)
+main.add_command(sweep)
 main.add_command(replay)
+main.add_command(runs)
+main.add_command(envs)
 main.add_command(bench)
 
 
