@@ -97,12 +97,9 @@ def _run_name(name: str | None, stem: str, seed: int) -> str:
     return name
 
 
-_CHANGEABLE = ("total_steps", "evaluation.", "checkpoint.", "run.threads", "run.tensorboard")
-
-
 def _run_to_resume(source: Path, overrides: Sequence[str], name: str | None) -> tuple[Path, "RunConfig"]:
     """Returns folder and configuration of the run that ``--resume`` means."""
-    from headctl.run import config, folder  # noqa: PLC0415 - --help must not load it
+    from headctl.run import changes, config, folder  # noqa: PLC0415 - --help must not load it
 
     run_dir = source
     if source.is_file():
@@ -115,16 +112,13 @@ def _run_to_resume(source: Path, overrides: Sequence[str], name: str | None) -> 
         raise click.UsageError("--name names a new run; a run that is resumed keeps its name")
     folder.check_run_folder(run_dir)
     for override in overrides:
-        if not override.startswith(_CHANGEABLE):
-            allowed = ", ".join(f"{key}*" if key.endswith(".") else key for key in _CHANGEABLE)
+        key = override.partition("=")[0].strip()
+        if not changes.may_change(key):
             raise Refused(
-                f"{override.partition('=')[0]} cannot change while a run is resumed, or it would be another run. "
-                f"Allowed: {allowed}"
+                f"{key} cannot change while a run is resumed, or it would be another run. "
+                f"Allowed: {changes.may_change_text()}"
             )
-    resolved = config.load_config(run_dir / folder.CONFIG_FILE, overrides)
-    if overrides:
-        folder.write_config(run_dir, resolved)
-    return run_dir, resolved
+    return run_dir, config.load_config(run_dir / folder.CONFIG_FILE, overrides)
 
 
 @main.command(epilog=examples("headctl inspect runs/weapon35", "headctl inspect runs/weapon35 --json"))

@@ -26,6 +26,16 @@ class Refused(click.ClickException):
         click.echo(f"headctl: {self.message}", err=True, file=file)
 
 
+class Failed(click.ClickException):
+    """Something that broke while it ran and can be said in one message: on stderr, exit code 1."""
+
+    exit_code = 1
+
+    def show(self, file: Any = None) -> None:
+        """Prints the message."""
+        click.echo(f"headctl: {self.message}", err=True, file=file)
+
+
 class Commands(click.Group):
     """A group that says which command was probably meant."""
 
@@ -63,6 +73,14 @@ def refusals(command: Callable[P, R]) -> Callable[P, R]:
             if not _is_refusal(error):
                 raise
             raise Refused(str(error)) from error
+        except RuntimeError as error:
+            if not _is_named(error, {"RunFailedError"}):
+                raise
+            raise Failed(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise Failed(f"{error.filename}: {error.strerror or error}") from error
 
     return run
 
@@ -70,6 +88,7 @@ def refusals(command: Callable[P, R]) -> Callable[P, R]:
 def _is_refusal(error: ValueError) -> bool:
     """Tells errors with a message for the user from bugs, without loading the modules that define them."""
     user_errors = {
+        "RunLockError",
         "ConfigError",
         "RunFolderError",
         "CheckpointError",
@@ -79,8 +98,12 @@ def _is_refusal(error: ValueError) -> bool:
         "LabError",
         "ReplayError",
     }
+    return _is_named(error, user_errors)
+
+
+def _is_named(error: Exception, names: set[str]) -> bool:
     own = [kind for kind in type(error).__mro__ if kind.__module__.startswith("headctl")]
-    return any(kind.__name__ in user_errors for kind in own)
+    return any(kind.__name__ in names for kind in own)
 
 
 def examples(*lines: str) -> str:

@@ -30,6 +30,7 @@ _LABORATORY = "control"
 @click.option("--courses", default="", help="control: courses of the targets, separated by commas. Default: all.")
 @click.option("--tuning", is_flag=True, help="control: the sweep of bounded duals, on seeds of its own.")
 @click.option("--processes", type=click.IntRange(1), default=2, help="control: how many at a time. Default: 2.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="control: print the tables as Markdown.")
 @click.option("--plots", type=click.Path(path_type=Path, file_okay=False), help="control: only draw, into this folder.")
 @refusals
 def bench(words: tuple[str, ...], source: str | None, *, as_json: bool, **control: Any) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 
 from headctl.entropy.agenda import Agenda
 from headctl.entropy.demand import Demand
-from headctl.entropy.laws import Adam, Bounds, proportional_integral
+from headctl.entropy.laws import laws_of, proportional_integral
 from headctl.entropy.metrics import head_metrics
 from headctl.entropy.monitor import HeadMonitor
 from headctl.entropy.packing import HeadValues, pack, pack_weights, weighted_sum, without_gaps
@@ -95,19 +95,7 @@ class MultiHeadEntropyController:
         def vector(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device)
 
-        # A head whose alpha is prescribed is a loop without gains and without limits.
-        learned = [spec.target is not None for spec in specs]
-        integral = {"pi": lambda s: s.gain_integral, "dual": lambda s: s.learning_rate * (s.optimizer == "sgd")}
-        self._gain_proportional = vector([s.gain_proportional * (s.law == "pi") for s in specs])
-        self._gain_integral = vector([integral.get(s.law, lambda _: 0.0)(s) for s in specs])
-        rates = [s.learning_rate * (s.law == "dual" and s.optimizer == "adam") for s in specs]
-        self._adam = Adam(vector(rates)) if any(rates) else None
-        unbounded = Bounds(0.0, math.inf, -math.inf, math.inf, 0.0)
-        bounds = [
-            Bounds(s.alpha_min, s.alpha_max, s.log_alpha_min, math.log(s.alpha_max), 0.0) if k else unbounded
-            for k, s in zip(learned, specs, strict=True)
-        ]
-        self._bounds = Bounds(*(vector(list(column)) for column in zip(*bounds, strict=True)))
+        self._laws = laws_of(specs, device)
         self._floor = vector([s.entropy_floor for s in specs])
         self._minus_floor = -self._floor
         self._unsized = [s.name for s in specs if s.entropy_capacity is None]
@@ -120,7 +108,8 @@ class MultiHeadEntropyController:
         self._impossible = torch.full((len(specs),), _IMPOSSIBLE, device=device)
         self._zero, self._one = torch.zeros(len(specs), device=device), torch.ones(len(specs), device=device)
         self._processes = 1 if self._group is None else distributed.get_world_size(self._group)
-        self._monitor = HeadMonitor(signed=[s.alpha_min < 0.0 for s in specs], learned=learned, device=device)
+        signed, learned = [s.alpha_min < 0.0 for s in specs], [s.target is not None for s in specs]
+        self._monitor = HeadMonitor(signed=signed, learned=learned, device=device)
         self.collapsed = self._monitor.collapsed()
         self._demand = Demand(self._agenda, self._floor)
         self._prescribe()
@@ -242,10 +231,10 @@ class MultiHeadEntropyController:
         difference = torch.addcdiv(target, reached, span, value=-1.0)
         measured = difference.abs() < self._impossible  # false for NaN and for sums with a gap in them
         error = torch.where(measured, difference, self._zero)
-        risen = torch.addcmul(self.log_alpha, self._gain_integral, error)
-        if self._adam is not None:
-            risen = risen + self._adam.step(error, measured)
-        moved = proportional_integral(self.log_alpha, risen, error, self._gain_proportional, self._bounds)
+        risen = torch.addcmul(self.log_alpha, self._laws.gain_integral, error)
+        if self._laws.adam is not None:
+            risen = risen + self._laws.adam.step(error, measured)
+        moved = proportional_integral(self.log_alpha, risen, error, self._laws.gain_proportional, self._laws.bounds)
         self.log_alpha = moved.log_alpha
         self.alpha = torch.where(measured, moved.alpha, self.alpha)
         # A weight that is NaN is no reason to call a head inactive.
@@ -376,7 +365,7 @@ class MultiHeadEntropyController:
             "alpha": self.alpha.clone(),
             "sums": self._sums.clone(),
             "monitor": self._monitor.state_dict(),
-            "adam": None if self._adam is None else self._adam.state_dict(),
+            "adam": None if self._laws.adam is None else self._laws.adam.state_dict(),
             "agenda": self._agenda.state_dict(),
             "reading": {key: float(value) for key, value in self._reading.items()},
             "skipped": self._skipped,
@@ -395,7 +384,7 @@ class MultiHeadEntropyController:
             raise ValueError(f"version: expected a state of version {_STATE_VERSION}, got {state.get('version')!r}")
         if list(state["heads"]) != list(self.heads):
             raise ValueError(f"heads: the state is of {list(state['heads'])}, this controller has {list(self.heads)}")
-        if (state["adam"] is None) != (self._adam is None):
+        if (state["adam"] is None) != (self._laws.adam is None):
             raise ValueError("adam: the state and this controller differ in which heads have law dual with adam")
         self._agenda.load_state_dict(state["agenda"])
         self._refresh()
@@ -404,8 +393,8 @@ class MultiHeadEntropyController:
         self._sums.copy_(state["sums"])
         self._monitor.load_state_dict(state["monitor"])
         self.collapsed = self._monitor.collapsed()
-        if self._adam is not None:
-            self._adam.load_state_dict(state["adam"])
+        if self._laws.adam is not None:
+            self._laws.adam.load_state_dict(state["adam"])
         self._reading = {
             key: HeadStatus(int(value)) if key.endswith("/status") else value for key, value in state["reading"].items()
         }

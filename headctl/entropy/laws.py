@@ -3,11 +3,14 @@
 Shapes: H heads. All tensors are float32 ``[H]`` on one device; nothing here reads a value back to the host.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+from headctl.entropy.spec import HeadSpec
 
 T = TypeVar("T")
 
@@ -34,6 +37,43 @@ class LawStep(NamedTuple):
     """bool: alpha stands at its upper bound and the error asks for more."""
     at_lower: Tensor
     """bool: alpha stands at its lower bound and the error asks for less."""
+
+
+class Laws(NamedTuple):
+    """The constants of the laws of all heads, each ``[H]``."""
+
+    gain_proportional: Tensor
+    gain_integral: Tensor
+    """What ``log_alpha`` rises by per unit of error, but for heads under Adam."""
+    bounds: Bounds[Tensor]
+    adam: "Adam | None"
+    """``None`` where no head is under Adam."""
+
+
+def laws_of(specs: Sequence[HeadSpec], device: torch.device) -> Laws:
+    """Returns the constants of these heads. A head whose alpha is prescribed has neither gains nor limits."""
+
+    def vector(values: Iterable[float]) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.float32, device=device)
+
+    unbounded = Bounds(0.0, math.inf, -math.inf, math.inf, 0.0)
+    bounds = [
+        unbounded
+        if spec.target is None
+        else Bounds(spec.alpha_min, spec.alpha_max, spec.log_alpha_min, math.log(spec.alpha_max), 0.0)
+        for spec in specs
+    ]
+    rates = {spec.name: spec.learning_rate for spec in specs if spec.law == "dual"}
+    adam = [rates.get(spec.name, 0.0) * (spec.optimizer == "adam") for spec in specs]
+    sgd = [rates.get(spec.name, 0.0) * (spec.optimizer == "sgd") for spec in specs]
+    return Laws(
+        gain_proportional=vector(spec.gain_proportional * (spec.law == "pi") for spec in specs),
+        gain_integral=vector(
+            spec.gain_integral if spec.law == "pi" else rate for spec, rate in zip(specs, sgd, strict=True)
+        ),
+        bounds=Bounds(*(vector(column) for column in zip(*bounds, strict=True))),
+        adam=Adam(vector(adam)) if any(adam) else None,
+    )
 
 
 def proportional_integral(

@@ -12,7 +12,7 @@ from torch import Tensor
 from headctl.messages import unknown_name
 
 HeadValues = Mapping[str, Tensor] | Tensor
-"""Per-head values: a mapping from head to ``[B]``, or all heads packed as ``[B, H]``."""
+"""Per-head values: a mapping from head to ``[B]``, or all heads packed as ``[B, H]``; of a single head also ``[B]``."""
 
 # Entropies that are not finite are summed as this number: it vanishes times a weight of 0, so that padding may hold
 # anything, and lies far beyond whatever an entropy can be, so that with a weight the sum gives the fault away.
@@ -57,13 +57,15 @@ def pack(heads: tuple[str, ...], argument: str, values: HeadValues, like: Tensor
     Args:
         heads: Names of the heads, in the order of the columns.
         argument: The caller's argument, for messages.
-        values: A mapping from head to ``[B]``, or ``[B, H]``.
+        values: A mapping from head to ``[B]``, or ``[B, H]``; of a single head also ``[B]``. A scalar is one sample.
         like: The packed entropies; the result must have their shape.
 
     Raises:
         ValueError: Heads missing or unknown, or shapes that do not fit.
     """
     if isinstance(values, Tensor):
+        if len(heads) == 1 and values.ndim < 2:
+            values = values.reshape(-1, 1)
         if values.ndim != 2 or values.shape[1] != len(heads):
             raise ValueError(
                 f"{argument}: expected [B, {len(heads)}] with a column per head {list(heads)}, "
@@ -99,7 +101,7 @@ def _stacked(heads: tuple[str, ...], argument: str, values: Mapping[str, Tensor]
     missing = [name for name in heads if name not in values]
     if missing:
         raise ValueError(f"{argument}: no values for head {missing[0]!r}; every call needs all of {list(heads)}")
-    columns = [values[name] for name in heads]
+    columns = [values[name] if values[name].ndim else values[name].reshape(1) for name in heads]
     shape = columns[0].shape
     for name, column in zip(heads, columns, strict=True):
         if column.ndim != 1 or column.shape != shape:

@@ -287,6 +287,14 @@ METRICS: tuple[Metric, ...] = (
         "close to epochs * minibatches",
         "Few: the early stop cuts most of the update, lower learning_rate",
     ),
+    Metric(
+        "ppo/skipped",
+        "minibatches",
+        "Minibatch updates of this iteration that were left out because a number was not finite; 1 where the rollout "
+        "itself held one and the whole update was left out. faults.jsonl names the terms",
+        "0",
+        "Any other number: see faults.jsonl; repair the game's observations or rewards, or lower ppo.learning_rate",
+    ),
     Metric("selfplay/pool_size", "policies", "Frozen snapshots in the pool", "grows to pool_size", "-"),
     Metric(
         "selfplay/games",
@@ -348,7 +356,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "perf/rss_mb",
         "MB",
-        "Largest memory of the process so far",
+        "Resident memory of the process now (where the system does not tell: its largest so far)",
         "flat after a while",
         "Growing: a leak, please report it",
     ),

@@ -89,6 +89,21 @@ def test_packed_columns_stand_in_the_order_of_the_heads():
     assert packed.heads == ("maneuver", "weapon", "params")
 
 
+def test_a_single_head_needs_no_column_and_a_mean_is_one_sample():
+    entropy = torch.tensor([0.2, 0.5, 0.9])
+    spec = {"policy": {"target": 0.5, "choices": 6}}
+    packed, flat, mean, named = (MultiHeadEntropyController(spec) for _ in range(4))
+    packed.step(entropy.unsqueeze(1))
+    flat.step(entropy)
+    mean.step(entropy.mean())
+    named.step({"policy": entropy.mean()})
+    for other in (flat, mean, named):
+        torch.testing.assert_close(other.alpha, packed.alpha)
+    assert flat.bonus(entropy).item() == pytest.approx(flat.alpha.item() * entropy.mean().item())
+    with pytest.raises(ValueError, match="weight: expected the shape of the entropies"):
+        flat.bonus(entropy, weight=torch.ones(2))
+
+
 # Bonus ---------------------------------------------------------------------------------------------------------------
 
 
