@@ -16,6 +16,7 @@ from headctl.commands.base import Commands, Refused, examples, only_overrides, p
 from headctl.commands.bench import bench
 from headctl.commands.config import config
 from headctl.commands.lists import envs, runs
+from headctl.commands.look import inspect, plot
 from headctl.commands.replay import replay
 from headctl.commands.report import report
 from headctl.commands.sweep import sweep
@@ -121,34 +122,8 @@ def _run_to_resume(source: Path, overrides: Sequence[str], name: str | None) -> 
     return run_dir, config.load_config(run_dir / folder.CONFIG_FILE, overrides)
 
 
-@main.command(epilog=examples("headctl inspect runs/weapon35", "headctl inspect runs/weapon35 --json"))
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-@refusals
-def inspect(run: Path, *, as_json: bool) -> None:
-    """Say what every head of RUN did, why, and what to change."""
-    from headctl.run import report, report_view  # noqa: PLC0415 - --help must not load it
-
-    found = report.build_report(report.RunReader(run))
-    if as_json:
-        print_json(found.to_json())
-        return
-    console = report_view.make_console()
-    console.print(report_view.render_report(found, width=console.width))
-
-
-@main.command(epilog=examples("headctl plot runs/weapon35", "headctl plot runs/weapon35 --out pictures"))
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the pictures. Default: RUN/report."
-)
-@refusals
-def plot(run: Path, out: Path | None) -> None:
-    """Draw RUN as PNG: entropy against target, alpha and status of every head; win rates and the game's statistics."""
-    from headctl.run import plots, report  # noqa: PLC0415 - matplotlib takes a second to load
-
-    for path in plots.write_plots(report.RunReader(run), out):
-        click.echo(path)
+main.add_command(inspect)
+main.add_command(plot)
 
 
 @main.command(
