@@ -18,7 +18,7 @@ def block(language):
 def test_the_commands_of_the_page_train_its_game(tmp_path):
     (tmp_path / "bidding.py").write_text(block("python"), encoding="utf-8")
     (tmp_path / "bidding.yaml").write_text(block("yaml"), encoding="utf-8")
-    commands = [line.partition("#")[0].split() for line in block("").splitlines()]
+    commands = [line.partition("#")[0].split() for line in re.findall(r"^headctl .*", PAGE, re.MULTILINE)]
     assert [command[1] for command in commands] == ["envs", "config", "train", "inspect"]
     pages = []
     for command in commands:
