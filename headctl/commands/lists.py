@@ -23,9 +23,10 @@ def runs(folder: Path, *, as_json: bool) -> None:
         click.echo(f"no run in {folder}; start one with: headctl train CONFIG")
         return
     from headctl.run import list_view  # noqa: PLC0415 - rich
-    from headctl.run.report_view import make_console  # noqa: PLC0415 - with it
+    from headctl.run.report_view import WIDE, make_console  # noqa: PLC0415 - with it
 
-    make_console().print(list_view.runs_table(found, folder))
+    console = make_console()
+    console.print(list_view.runs_table(found, folder, wide=console.width >= WIDE))
 
 
 @click.command(epilog=examples("headctl envs", "headctl envs my_package.my_game:parallel_env", "headctl envs --json"))

@@ -18,16 +18,21 @@ from headctl.selfplay.catalog import GameInfo
 _STATE_STYLES = {"finished": "green", "running": "bold cyan", "stopped": "yellow", "empty": "dim", "unreadable": "red"}
 
 
-def runs_table(runs: Sequence[RunSummary], folder: Path) -> RenderableType:
-    """Returns the table with one row per run, and below it why some cannot be read."""
+def runs_table(runs: Sequence[RunSummary], folder: Path, *, wide: bool = True) -> RenderableType:
+    """Returns the table with one row per run, and below it why some cannot be read.
+
+    A narrow one leaves out what can be missed first.
+    """
     caption = "win rate: decided games of the closing matches against all scripted pilots. running: written to just now"
     table = make_table(f"Runs in {folder}", caption)
     table.add_column("run", style="bold", overflow="fold")
     table.add_column("state", no_wrap=True)
-    for column in ("progress", "agent-steps", "win rate", "games"):
+    for column in ("progress", "agent-steps", "win rate"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("heads", no_wrap=True)
-    table.add_column("last record", justify="right", no_wrap=True)
+    table.add_column("heads", overflow="fold")
+    if wide:
+        table.add_column("games", justify="right", no_wrap=True)
+        table.add_column("last record", justify="right", no_wrap=True)
     for run in runs:
         path = Path(run.run)
         name = str(path.relative_to(folder)) if path.is_relative_to(folder) and path != folder else run.run
@@ -35,16 +40,15 @@ def runs_table(runs: Sequence[RunSummary], folder: Path) -> RenderableType:
         when = (
             "-" if math.isnan(run.modified) else f"{datetime.fromtimestamp(run.modified).astimezone():%Y-%m-%d %H:%M}"
         )
-        table.add_row(
+        cells: list[RenderableType] = [
             name,
             Text(run.state, _STATE_STYLES[run.state]),
             f"{run.progress:.0%}" if readable else "-",
             f"{steps_text(run.agent_steps)} of {steps_text(run.total_steps)}" if readable else "-",
             "-" if math.isnan(run.win_rate) else f"{run.win_rate:.0%}",
-            str(run.games or "-"),
             _statuses(run.statuses),
-            when,
-        )
+        ]
+        table.add_row(*cells, *([str(run.games or "-"), when] if wide else []))
     problems = [Text(run.problem, "red") for run in runs if run.problem]
     return Group(table, *problems)
 

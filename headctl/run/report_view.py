@@ -30,7 +30,8 @@ STATUS_STYLES: dict[str, str] = {
 
 _LEVELS = {"ok": ("ok", "green"), "note": ("note", "cyan"), "warning": ("WARNING", "bold yellow")}
 _WIDTH_WITHOUT_TERMINAL = 120
-_WIDE = 112
+WIDE = 112
+"""Columns from which on tables show everything."""
 
 
 def make_console(stream: TextIO | None = None, *, stderr: bool = False) -> Console:
@@ -188,7 +189,7 @@ def render_report(report: Report, files: Sequence[Path] = (), *, width: int = 12
     )
     if not math.isnan(report.agent_steps_per_s):
         head.append(f", {duration_text(report.elapsed_s)}, {report.agent_steps_per_s:,.0f} agent-steps/s")
-    parts: list[RenderableType] = [head, Text(), head_table(report.heads, wide=width >= _WIDE), Text()]
+    parts: list[RenderableType] = [head, Text(), head_table(report.heads, wide=width >= WIDE), Text()]
     if report.evaluations:
         parts += [evaluation_table(report.evaluations), Text()]
     parts += [Text("Findings", "bold"), Padding(finding_lines(report.findings), (0, 0, 0, 1))]

@@ -19,7 +19,7 @@ class Estimate(NamedTuple):
     mean: float
     low: float
     high: float
-    count: int
+    seeds: int
 
     def to_json(self) -> dict[str, float | int | None]:
         """Returns plain data; ``None`` where there is nothing to say."""

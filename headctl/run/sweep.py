@@ -155,6 +155,7 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for key in keys:
         parts = key.removeprefix("heads.").split(".")
+        short = key
         for size in range(1, len(parts) + 1):
             short = ".".join(parts[-size:])
             clash = [other for other in keys if other != key and f".{other}".endswith(f".{short}")]

@@ -84,10 +84,10 @@ def _setting(values: dict[str, str], reports: Sequence[Report | None]) -> Settin
         results = [report.evaluations[who][1] for report in done if who in report.evaluations]
         found = estimate([result.win_rate for result in results], 0.0, 1.0)
         low, high = sum(results, MatchResult(0, 0, 0)).interval
-        if found.count == 0:
+        if found.seeds == 0:
             return found
         # Seeds that happen to agree know no more than their games do; with one seed there is nothing but its games.
-        return Estimate(found.mean, min(low, found.low), max(high, found.high), found.count)
+        return Estimate(found.mean, min(low, found.low), max(high, found.high), found.seeds)
 
     def of_head(name: str, key: str) -> Estimate:
         return estimate([getattr(head, key) for report in done for head in report.heads if head.name == name])

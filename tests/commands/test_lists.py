@@ -29,7 +29,7 @@ def folder(tmp_path):
     return tmp_path / "runs"
 
 
-def test_runs_are_found_with_state_progress_and_win_rate(folder):
+def test_runs_are_found_with_state_progress_and_win_rate(folder, monkeypatch):
     found = {run["run"].removeprefix(f"{folder}/"): run for run in json.loads(headctl("runs", folder, "--json").stdout)}
     assert {name: run["state"] for name, run in found.items()} == {
         "bad": "unreadable",
@@ -42,10 +42,13 @@ def test_runs_are_found_with_state_progress_and_win_rate(folder):
     assert found["done"]["statuses"]["weapon"] == "SATURATED"
     assert found["sweep/seed=2"]["progress"] == 0.25
     assert found["empty"]["win_rate"] is None
-    page = headctl("runs", folder).stdout
-    assert "60%" in page
-    assert "250 k of 1 M" in page
-    assert "run format 99" in page
+    for columns in ("80", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        page = headctl("runs", folder).stdout
+        assert "60%" in page
+        assert "250 k of 1 M" in page
+        assert "run format 99" in " ".join(page.split())
+        assert ("last record" in page) == (columns == "120")
 
 
 def test_a_folder_without_runs_and_none_at_all(tmp_path):

@@ -12,7 +12,7 @@ def test_mean_and_interval_of_three_seeds():
     found = estimate([0.4, 0.5, 0.6])
     assert found.mean == pytest.approx(0.5)
     assert (found.high - found.low) / 2 == pytest.approx(0.248417, abs=1e-5)
-    assert found.count == 3
+    assert found.seeds == 3
 
 
 @pytest.mark.parametrize(("degrees", "value"), [(1, 12.7062), (4, 2.7764), (30, 2.0423), (40, 2.0211), (120, 1.9799)])
@@ -22,15 +22,15 @@ def test_quantiles_of_the_tables(degrees, value):
 
 def test_bounds_cut_the_interval_and_nan_is_left_out():
     found = estimate([0.9, 1.0, math.nan], 0.0, 1.0)
-    assert (found.high, found.count) == (1.0, 2)
+    assert (found.high, found.seeds) == (1.0, 2)
     assert found.low == pytest.approx(0.95 - 12.7062 * 0.0707107 / math.sqrt(2), abs=1e-4)
 
 
 def test_too_few_values_have_no_interval():
     one = estimate([0.3])
-    assert (one.mean, one.count) == (0.3, 1)
+    assert (one.mean, one.seeds) == (0.3, 1)
     assert math.isnan(one.low)
-    assert estimate([]).to_json() == {"mean": None, "low": None, "high": None, "count": 0}
+    assert estimate([]).to_json() == {"mean": None, "low": None, "high": None, "seeds": 0}
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60))

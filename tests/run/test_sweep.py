@@ -158,7 +158,7 @@ def test_seeds_are_put_together_with_their_intervals(source):
     assert pursuit.low == pytest.approx(0.5 - 0.248417, abs=1e-5)  # Student's t; Wilson of 15 in 30 is narrower
     one = high.win_rates["pursuit"]
     assert (one.mean, one.low, one.high) == (0.9, *MatchResult(9, 1, 10).interval)
-    assert low.score.count == 3
+    assert low.score.seeds == 3
     assert low.to_json()["shortfalls"]["weapon"]["mean"] == pytest.approx(0.3)
     text = percent_text(pursuit)
     assert text == "50 % (25 to 75)"
