@@ -5,13 +5,14 @@ RUN ?= dogfight_1v1
 SOAK ?= 4
 BIN := .venv/bin
 
-.PHONY: help install install-dev train test lint types unit bench faults clean
+.PHONY: help install install-dev train test lint types unit bench faults docs clean
 
 help:
 	@echo "make train   set up .venv, train $(CONFIG) into runs/$(RUN), print what every head did"
 	@echo "make test    set up .venv with the dev extra, then ruff, pyright and pytest"
 	@echo "make bench   engine and training speed of this machine"
 	@echo "make faults  kills, damaged files, full disks, NaN, bad configurations, soak: 15 minutes (SOAK=20 for the long soak)"
+	@echo "make docs    the documentation as a site, in docs/_build/html"
 	@echo "make clean   remove .venv and caches (runs/ stays)"
 
 .venv/bin/python:
@@ -49,6 +50,11 @@ bench: install
 
 faults: install-dev
 	$(BIN)/python -m tests.faults --soak-minutes $(SOAK)
+
+docs: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

@@ -14,7 +14,12 @@ import click
 from headctl import __version__
 from headctl.commands.base import Commands, Refused, examples, only_overrides, print_json, refusals
 from headctl.commands.bench import bench
+from headctl.commands.config import config
+from headctl.commands.lists import envs, runs
+from headctl.commands.look import inspect, plot
 from headctl.commands.replay import replay
+from headctl.commands.report import report
+from headctl.commands.sweep import sweep
 
 if TYPE_CHECKING:
     from headctl.run.config import RunConfig
@@ -117,34 +122,8 @@ def _run_to_resume(source: Path, overrides: Sequence[str], name: str | None) -> 
     return run_dir, config.load_config(run_dir / folder.CONFIG_FILE, overrides)
 
 
-@main.command(epilog=examples("headctl inspect runs/weapon35", "headctl inspect runs/weapon35 --json"))
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-@refusals
-def inspect(run: Path, *, as_json: bool) -> None:
-    """Say what every head of RUN did, why, and what to change."""
-    from headctl.run import report, report_view  # noqa: PLC0415 - --help must not load it
-
-    found = report.build_report(report.RunReader(run))
-    if as_json:
-        print_json(found.to_json())
-        return
-    console = report_view.make_console()
-    console.print(report_view.render_report(found, width=console.width))
-
-
-@main.command(epilog=examples("headctl plot runs/weapon35", "headctl plot runs/weapon35 --out pictures"))
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the pictures. Default: RUN/report."
-)
-@refusals
-def plot(run: Path, out: Path | None) -> None:
-    """Draw RUN as PNG: entropy against target, alpha and status of every head; win rates and the game's statistics."""
-    from headctl.run import plots, report  # noqa: PLC0415 - matplotlib takes a second to load
-
-    for path in plots.write_plots(report.RunReader(run), out):
-        click.echo(path)
+main.add_command(inspect)
+main.add_command(plot)
 
 
 @main.command(
@@ -177,29 +156,7 @@ def evaluate(run: Path, against: tuple[str, ...], games: int | None, *, as_json:
     report_view.make_console().print(report_view.evaluation_table(matches))
 
 
-@main.command(
-    epilog=examples(
-        "headctl config configs/dogfight_1v1.yaml",
-        "headctl config configs/dogfight_1v1.yaml --show heads.weapon.target=0.35",
-    )
-)
-@click.argument("source", metavar="CONFIG")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--check", "mode", flag_value="check", default="check", help="Check the file against the game (default).")
-@click.option("--show", "mode", flag_value="show", help="Print the resolved configuration, every default included.")
-@refusals
-def config(source: str, overrides: tuple[str, ...], mode: str) -> None:
-    """Check the YAML file CONFIG without running anything, or show what it resolves to."""
-    from headctl.run import config as configuration  # noqa: PLC0415 - --help must not load it
-
-    only_overrides(overrides)
-    path = Path(source)
-    resolved = configuration.load_config(path / "config.yaml" if path.is_dir() else path, overrides)
-    if mode == "show":
-        click.echo(configuration.to_yaml(resolved), nl=False)
-        return
-    heads = ", ".join(resolved.heads)
-    click.echo(f"{source}: ok. Game {resolved.game.name}, heads {heads}, {resolved.total_steps:_} agent-steps")
+main.add_command(config)
 
 
 @main.command(
@@ -235,7 +192,11 @@ def explain(source: str, overrides: tuple[str, ...], actions: tuple[int, ...], *
             console.print(f"{spec.name}: no target, law {spec.law} prescribes alpha: {spec.alpha.to_value()}")
 
 
+main.add_command(report)
+main.add_command(sweep)
 main.add_command(replay)
+main.add_command(runs)
+main.add_command(envs)
 main.add_command(bench)
 
 

@@ -5,9 +5,7 @@ Drawn with matplotlib's object interface on an Agg canvas: no pyplot, no global 
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,68 +13,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-from numpy.typing import NDArray
 
+from headctl.run.curves import STATUS_COLOURS, Floats, HeadCurves, head_curves, running_mean, stretches
 from headctl.run.findings import steps_text
-from headctl.run.report import RunReader, describe_target
+from headctl.run.report import RunReader
 
 REPORT_DIR = "report"
 HEADS_PICTURE = "heads.png"
 LEARNING_PICTURE = "learning.png"
 
-STATUS_COLOURS: dict[str, str] = {
-    "TRACKING": "#2a9d8f",
-    "SLACK": "#8ecae6",
-    "SATURATED": "#e63946",
-    "COLLAPSED": "#7b2cbf",
-    "INACTIVE": "#e9c46a",
-    "FIXED": "#adb5bd",
-}
 _INK, _MUTED, _TARGET, _GRID = "#1d3557", "#6c757d", "#d1495b", "#dee2e6"
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 _DPI = 130
 _COLUMNS = 3
-
-Floats = NDArray[np.float64]
-
-
-class HeadCurves(NamedTuple):
-    """One head over the whole run; all arrays have one entry per record, NaN where there is nothing to say."""
-
-    name: str
-    law: str
-    mode: str
-    target_text: str
-    alpha_bounds: tuple[float, float]
-    steps: Floats
-    fraction: Floats
-    target: Floats
-    alpha: Floats
-    statuses: Sequence[str]
-
-
-def head_curves(reader: RunReader, head: str) -> HeadCurves:
-    """Collects what the picture of one head shows."""
-
-    def column(key: str) -> Floats:
-        return np.array([reader.number(key, record) for record in reader.records])
-
-    written = reader.config.heads.get(head)
-    options: dict[str, Any] = written if isinstance(written, dict) else {"target": written}
-    free = "target" not in options  # laws fixed and decay hold no target
-    bounds = (math.nan, math.nan) if free else (options.get("alpha_min", math.nan), options.get("alpha_max", math.nan))
-    return HeadCurves(
-        name=head,
-        law=str(options.get("law", "pi")),
-        mode="" if free else str(options.get("mode", "floor")),
-        target_text="" if free else describe_target(options.get("target"), str(options.get("unit", "fraction"))),
-        alpha_bounds=(float(bounds[0]), float(bounds[1])),
-        steps=column("agent_steps"),
-        fraction=column(f"heads/{head}/fraction"),
-        target=column(f"heads/{head}/target_fraction"),
-        alpha=column(f"heads/{head}/alpha"),
-        statuses=reader.statuses(head),
-    )
 
 
 def write_plots(reader: RunReader, folder: Path | None = None) -> list[Path]:
@@ -186,13 +135,8 @@ def _alpha_limits(axes: Axes, known: Floats, bounds: tuple[float, float], *, sig
 
 def _draw_status(axes: Axes, head: HeadCurves) -> None:
     """Draws one coloured block per stretch of equal status, with its name where there is room."""
-    starts = np.concatenate([[0.0], head.steps[:-1]])
     whole = max(float(head.steps[-1]), 1.0)
-    index = 0
-    for status, stretch in groupby(head.statuses):
-        count = len(list(stretch))
-        left, right = starts[index], head.steps[index + count - 1]
-        index += count
+    for status, left, right in stretches(head):
         if not status:
             continue
         axes.axvspan(left, right, color=STATUS_COLOURS.get(status, _MUTED), linewidth=0)
@@ -285,14 +229,6 @@ def _curve(axes: Axes, steps: Sequence[float], values: Sequence[float], *, colou
         axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.3)
     marker = "o" if len(steps) <= 3 else ""
     axes.plot(steps, running_mean(values, window), color=colour, linewidth=1.6, label=label, marker=marker)
-
-
-def running_mean(values: Sequence[float], window: int) -> Floats:
-    """Returns the mean of every value and the ``window - 1`` before it (of fewer at the start)."""
-    sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, dtype=np.float64))])
-    ends = np.arange(1, len(values) + 1)
-    begins = np.maximum(ends - window, 0)
-    return (sums[ends] - sums[begins]) / (ends - begins)
 
 
 def _legend(axes: Axes) -> None:

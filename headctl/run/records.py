@@ -230,6 +230,26 @@ class MetricsWriter:
         self._file = self._open()
         self._tell(f"{self._path}: had been removed and was written again")
 
+    def describe(self, config: Mapping[str, Any], text: str) -> None:
+        """Tells TensorBoard what is trained: the configuration as text, and as hyper-parameters to compare runs by.
+
+        Args:
+            config: The resolved configuration as nested mappings.
+            text: The same as YAML.
+        """
+        if self._board is None:
+            return
+        from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 - takes a second, as the writer does
+
+        try:
+            self._board.add_text("configuration", f"```yaml\n{text}```", 0)
+            # add_hparams would open a run of its own beside this one; the summaries alone do not.
+            for summary in hparams(flat_parameters(config), {}):
+                self._board._get_file_writer().add_summary(summary)  # noqa: SLF001 - as add_hparams does it
+        except OSError as error:
+            self._board = None
+            self._tell(f"TensorBoard files cannot be written ({_reason(error)}) and end here; {METRICS_FILE} goes on")
+
     def _write_board(self, record: Mapping[str, Any]) -> None:
         if self._board is None:
             return
@@ -285,6 +305,17 @@ def _reason(error: OSError) -> str:
 def _steps(record: Record) -> float:
     steps = record.get("agent_steps", math.inf)
     return steps if isinstance(steps, int | float) else math.inf
+
+
+def flat_parameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
+    """Returns a nested configuration with dotted keys and plain values, as TensorBoard's hyper-parameters need it."""
+    flat: dict[str, bool | int | float | str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flat_parameters(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value if isinstance(value, bool | int | float | str) else json.dumps(value)
+    return flat
 
 
 def tensorboard_layout(heads: Sequence[str]) -> dict[str, dict[str, list[Any]]]:

@@ -1,7 +1,7 @@
 """The reference tables of the documentation, made from the code that they describe.
 
 ``docs/configuration.md`` and ``docs/metrics.md`` contain these tables; tests compare them character by character, and
-``python -m headctl.run.reference docs`` brings them up to date.
+``python -m headctl.run.reference docs`` brings them up to date, and ``configs/headctl.schema.json`` with them.
 """
 
 import sys
@@ -17,6 +17,7 @@ from headctl.entropy.spec import HEAD_KEYS, TRACK_ALPHA_MIN, HeadSpec
 from headctl.entropy.targets import TANH_GAUSSIAN_LOG_STD_MAX
 from headctl.run.config import RunConfig
 from headctl.run.metrics import GROUPS, METRICS
+from headctl.run.schema import config_schema, schema_text
 from headctl.run.yaml_io import dump_yaml
 
 
@@ -137,3 +138,5 @@ if __name__ == "__main__":
     for name, wanted in tables().items():
         path = Path(sys.argv[1]) / name
         path.write_text(with_tables(path.read_text(encoding="utf-8"), wanted), encoding="utf-8")
+    schema = Path(sys.argv[1]).parent / "configs" / "headctl.schema.json"
+    schema.write_text(schema_text(config_schema()), encoding="utf-8")

@@ -4,11 +4,12 @@ Both show what every head decided, how random it was (entropy in nats) and its t
 H heads. There is one game, so tensors of the game are ``[1, A, ...]``.
 """
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from headctl_envs.dogfight.acmi import FlightRecorder, choice_names
@@ -46,6 +47,10 @@ class HeadDecision(NamedTuple):
     """NaN for a scripted pilot."""
 
 
+Decisions = Mapping[str, Sequence[HeadDecision]]
+"""What every head of every agent decided; empty at the end of the game."""
+
+
 class Agent(Protocol):
     """Somebody who flies a game and tells what she decides."""
 
@@ -69,6 +74,7 @@ def record(
     seed: int = 0,
     acmi: Path | None = None,
     gif: Path | None = None,
+    story: Path | None = None,
 ) -> Told:
     """Plays one game and writes it down.
 
@@ -79,6 +85,7 @@ def record(
         seed: Seed of the start and of all draws.
         acmi: Tacview file to write; ends in ``.acmi``, or in ``.zip.acmi`` to be compressed.
         gif: Animated picture to write; ends in ``.gif``.
+        story: The game as plain data; ends in ``.json``.
 
     Returns:
         One line about the game, and the files.
@@ -88,65 +95,172 @@ def record(
         CheckpointError: A run without a checkpoint.
         ReplayError: A run of another game, or a file that cannot be written.
     """
-    check_run_folder(run_dir)
-    config = RunReader.config_of(run_dir)
-    if config.game.name != "dogfight":
-        raise ReplayError(f"{run_dir} plays {config.game.name}; only a dogfight can be replayed")
     _check_file("acmi", acmi, ".acmi")
     _check_file("gif", gif, ".gif")
-    engine = make("dogfight", config.evaluation_options, num_games=1, seed=seed, gamma=config.ppo.gamma)
-    assert isinstance(engine, DogfightEngine)  # noqa: S101 - the game of that name
-    engine.auto_reset = False
-    labels = [match_label(str(run_dir)), match_label(str(run_dir) if against is None else against)]
-    agents: list[Agent] = [_RunAgent(run_dir, engine, 2 * seed)]
-    agents.append(_opponent(run_dir, against, engine, 2 * seed + 1))
-    if side == SIDES[1]:
-        agents.reverse()
-        labels.reverse()
+    _check_file("json", story, ".json")
+    game = Cast(run_dir, against=against, side=side, seed=seed)
+    engine = game.engine
     with ExitStack() as files:
-        film = Film(engine.config) if gif is not None else None
-        recorder = None
+        watchers: list[Callable[[Decisions], None]] = []
+        film = Film(engine.config)
+        if gif is not None:
+            watchers.append(
+                lambda told: film.add(snapshot(engine), {name: _captions(heads) for name, heads in told.items()})
+            )
         if acmi is not None:
-            pilots = {agent: labels[where] for agent, where in zip(agent_names(engine), engine.seat_sides, strict=True)}
-            title = f"{labels[0]} against {labels[1]}, seed {seed}"
+            pilots = {
+                agent: game.pilots[side] for agent, side in zip(agent_names(engine), engine.seat_sides, strict=True)
+            }
+            title = f"{game.pilots[0]} against {game.pilots[1]}, seed {seed}"
             recorder = files.enter_context(FlightRecorder(acmi, engine, title=title, pilots=pilots))
-        end = _play(engine, agents, seed, recorder, film)
-    if film is not None and gif is not None:
+            watchers.append(lambda told: recorder.record({name: _telemetry(heads) for name, heads in told.items()}))
+        teller = Story(engine, game.pilots, seed)
+        if story is not None:
+            watchers.append(teller.add)
+        end = game.play(watchers)
+    if gif is not None:
         film.write(gif)
-    opponent = "itself" if against is None else labels[1 - SIDES.index(side)]
+    if story is not None:
+        story.write_text(json.dumps(teller.to_json(), allow_nan=False) + "\n", encoding="utf-8")
+    opponent = "itself" if against is None else game.pilots[1 - SIDES.index(side)]
     result = "draw" if end.outcome not in SIDES else f"{end.outcome} wins"
     summary = f"{run_dir} ({side}) against {opponent}, seed {seed}: {result} ({end.cause}) after {end.time_s:.1f} s"
-    return Told(summary, [path for path in (acmi, gif) if path is not None])
+    return Told(summary, [path for path in (acmi, gif, story) if path is not None])
 
 
-def _play(
-    engine: DogfightEngine,
-    agents: Sequence[Agent],
-    seed: int,
-    recorder: FlightRecorder | None,
-    film: Film | None,
-) -> Snapshot:
-    """Plays the first episode, ``agents[0]`` on side 0; returns its end."""
-    seen: tuple[Tensor, dict[str, Tensor]] = engine.reset(seed)
-    names = agent_names(engine)
-    is_first = torch.tensor(engine.seat_sides) == 0
-    ended = False
-    while not ended:
-        (mine, told), (theirs, told_too) = (agent.decide(Observations(*seen)) for agent in agents)
-        decisions = {name: (told, told_too)[engine.seat_sides[seat]][seat] for seat, name in enumerate(names)}
-        if recorder is not None:
-            recorder.record({name: _telemetry(heads) for name, heads in decisions.items()})
-        if film is not None:
-            film.add(snapshot(engine), {name: _captions(heads) for name, heads in decisions.items()})
-        step = engine.step({head: _by_seat(is_first, mine[head], theirs[head]) for head in mine})
-        seen = engine.current()
-        ended = bool(step.outcome[0])
-    end = snapshot(engine)
-    if recorder is not None:
-        recorder.record()
-    if film is not None:
-        film.add(end, {})
-    return end
+def tell(run_dir: Path, *, against: str | None = None, side: str = "red", seed: int = 0) -> dict[str, Any]:
+    """Plays one game and returns it as plain data, in the form of :meth:`Story.to_json`.
+
+    Args:
+        run_dir: Run whose newest agent plays.
+        against: A scripted pilot or the folder of another run; ``None``: the agent itself.
+        side: Side of the agent.
+        seed: Seed of the start and of all draws.
+
+    Raises:
+        RunFolderError: As :func:`record`.
+        CheckpointError: As :func:`record`.
+        ReplayError: As :func:`record`.
+    """
+    game = Cast(run_dir, against=against, side=side, seed=seed)
+    story = Story(game.engine, game.pilots, seed)
+    game.play([story.add])
+    return story.to_json()
+
+
+class Cast:
+    """A game that is about to be played: the engine, who flies which side, and their names.
+
+    Args:
+        run_dir: Run whose newest agent plays.
+        against: A scripted pilot or the folder of another run; ``None``: the agent itself.
+        side: Side of the agent.
+        seed: Seed of the start and of all draws.
+
+    Raises:
+        RunFolderError: As :func:`record`.
+        CheckpointError: As :func:`record`.
+        ReplayError: As :func:`record`.
+    """
+
+    def __init__(self, run_dir: Path, *, against: str | None, side: str, seed: int) -> None:
+        check_run_folder(run_dir)
+        config = RunReader.config_of(run_dir)
+        if config.game.name != "dogfight":
+            raise ReplayError(f"{run_dir} plays {config.game.name}; only a dogfight can be replayed")
+        engine = make("dogfight", config.evaluation_options, num_games=1, seed=seed, gamma=config.ppo.gamma)
+        assert isinstance(engine, DogfightEngine)  # noqa: S101 - the game of that name
+        engine.auto_reset = False
+        self.engine, self._seed = engine, seed
+        self.pilots = [match_label(str(run_dir)), match_label(str(run_dir) if against is None else against)]
+        self._agents: list[Agent] = [_RunAgent(run_dir, engine, 2 * seed)]
+        self._agents.append(_opponent(run_dir, against, engine, 2 * seed + 1))
+        if side == SIDES[1]:
+            self._agents.reverse()
+            self.pilots.reverse()
+
+    def play(self, watchers: Sequence[Callable[[Decisions], None]]) -> Snapshot:
+        """Plays the first episode and returns its end; everybody who watches is told of every moment, the end too."""
+        engine = self.engine
+        seen: tuple[Tensor, dict[str, Tensor]] = engine.reset(self._seed)
+        names = agent_names(engine)
+        is_first = torch.tensor(engine.seat_sides) == 0
+        ended = False
+        while not ended:
+            (mine, told), (theirs, told_too) = (agent.decide(Observations(*seen)) for agent in self._agents)
+            decisions = {name: (told, told_too)[engine.seat_sides[seat]][seat] for seat, name in enumerate(names)}
+            for watcher in watchers:
+                watcher(decisions)
+            step = engine.step({head: _by_seat(is_first, mine[head], theirs[head]) for head in mine})
+            seen = engine.current()
+            ended = bool(step.outcome[0])
+        for watcher in watchers:
+            watcher({})
+        return snapshot(engine)
+
+
+class Story:
+    """One game as plain data, for pages and notebooks.
+
+    Args:
+        engine: The game; it must not reset itself.
+        pilots: Who flies each side.
+        seed: Seed of the game.
+    """
+
+    def __init__(self, engine: DogfightEngine, pilots: Sequence[str], seed: int) -> None:
+        self._engine, self._pilots, self._seed = engine, list(pilots), seed
+        self._moments: list[tuple[Snapshot, Decisions]] = []
+
+    def add(self, decisions: Decisions) -> None:
+        """Takes in the moment that the engine is in."""
+        self._moments.append((snapshot(self._engine), decisions))
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the game column by column: one entry per decision and one for the end.
+
+        Positions are in m to the north and the east and in m of altitude, speeds in m/s, entropies in nats. A scripted
+        pilot has decisions, and ``None`` for entropy and alpha; at the end every decision is ``None``.
+        """
+        end = self._moments[-1][0]
+        return {
+            "pilots": dict(zip(SIDES, self._pilots, strict=True)),
+            "seed": self._seed,
+            "outcome": end.outcome,
+            "cause": end.cause,
+            "time_s": [round(now.time_s, 3) for now, _ in self._moments],
+            "aircraft": [self._aircraft(seat) for seat in range(len(end.craft))],
+        }
+
+    def _aircraft(self, seat: int) -> dict[str, Any]:
+        course = [now.craft[seat] for now, _ in self._moments]
+        agent = course[0].agent
+        decisions = [told[agent] if told else () for _, told in self._moments]
+        heads = {
+            first.head: {
+                "decision": [told[index].words if told else None for told in decisions],
+                "entropy": [_rounded(told[index].entropy) if told else None for told in decisions],
+                "alpha": _rounded(first.alpha, 6),
+            }
+            for index, first in enumerate(decisions[0])
+        }
+        return {
+            "agent": agent,
+            "side": SIDES[course[0].side],
+            "pilot": self._pilots[course[0].side],
+            "north_m": [round(craft.position[0], 1) for craft in course],
+            "east_m": [round(craft.position[1], 1) for craft in course],
+            "altitude_m": [round(craft.altitude, 1) for craft in course],
+            "speed_mps": [round(craft.speed, 1) for craft in course],
+            "load_factor": [round(craft.load_factor, 2) for craft in course],
+            "health": [round(craft.health, 3) for craft in course],
+            "rounds": [round(craft.rounds) for craft in course],
+            "heads": heads,
+        }
+
+
+def _rounded(number: float, digits: int = 4) -> float | None:
+    return round(number, digits) if math.isfinite(number) else None
 
 
 class _RunAgent:

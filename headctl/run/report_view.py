@@ -30,7 +30,8 @@ STATUS_STYLES: dict[str, str] = {
 
 _LEVELS = {"ok": ("ok", "green"), "note": ("note", "cyan"), "warning": ("WARNING", "bold yellow")}
 _WIDTH_WITHOUT_TERMINAL = 120
-_WIDE = 112
+WIDE = 112
+"""Columns from which on tables show everything."""
 
 
 def make_console(stream: TextIO | None = None, *, stderr: bool = False) -> Console:
@@ -72,7 +73,8 @@ def share_text(shares: dict[str, float]) -> Text:
     return Text("\n").join(lines)
 
 
-def _table(title: str, caption: str) -> Table:
+def make_table(title: str, caption: str) -> Table:
+    """Returns an empty table in the style of all of them."""
     return Table(
         title=title,
         title_justify="left",
@@ -90,7 +92,7 @@ def _table(title: str, caption: str) -> Table:
 def head_table(heads: Sequence[HeadReport], *, wide: bool = True) -> Table:
     """Returns the table with one row per head; a narrow one leaves out what can be missed first."""
     legend = "target, fraction: share of the head's range. short: mean shortfall below target over the last half"
-    table = _table("Heads", f"{legend}. active: rows with a choice" if wide else legend)
+    table = make_table("Heads", f"{legend}. active: rows with a choice" if wide else legend)
     table.add_column("head", style="bold", no_wrap=True)
     if wide:
         table.add_column("law", no_wrap=True)
@@ -123,7 +125,7 @@ def head_table(heads: Sequence[HeadReport], *, wide: bool = True) -> Table:
 
 def evaluation_table(matches: Mapping[str, tuple[int, MatchResult]]) -> Table:
     """Returns the table with one row per opponent: name -> (agent-steps of the agent, result)."""
-    table = _table("Matches", "win rate = wins / (wins + losses); half of the games from each seat")
+    table = make_table("Matches", "win rate = wins / (wins + losses); half of the games from each seat")
     table.add_column("opponent", style="bold")
     for column in ("win rate", "95 % interval", "wins", "losses", "draws", "games", "agent at step"):
         table.add_column(column, justify="right")
@@ -138,7 +140,7 @@ def evaluation_table(matches: Mapping[str, tuple[int, MatchResult]]) -> Table:
 
 def figure_table(machine: Mapping[str, str], rows: Iterable[tuple[str, str, float, Sequence[float]]]) -> Table:
     """Returns measured figures: (name, unit, median, values of all repetitions), and the machine they are of."""
-    table = _table("Speed", "\n".join(f"{key}: {value}" for key, value in machine.items()))
+    table = make_table("Speed", "\n".join(f"{key}: {value}" for key, value in machine.items()))
     table.add_column("figure", style="bold")
     for column in ("median", "smallest", "largest"):
         table.add_column(column, justify="right")
@@ -152,7 +154,7 @@ def figure_table(machine: Mapping[str, str], rows: Iterable[tuple[str, str, floa
 
 def explanation_table(explanations: Iterable[Explanation]) -> Table:
     """Returns what every target amounts to, with the warnings in a last column."""
-    table = _table("Targets", "effective, epsilon, favourite: a choice with this entropy, read in three ways")
+    table = make_table("Targets", "effective, epsilon, favourite: a choice with this entropy, read in three ways")
     table.add_column("head", style="bold")
     for column in ("target", "legal", "fraction", "nats", "nats/dim", "effective", "epsilon", "favourite", "std"):
         table.add_column(column, justify="left" if column == "target" else "right")
@@ -188,7 +190,7 @@ def render_report(report: Report, files: Sequence[Path] = (), *, width: int = 12
     )
     if not math.isnan(report.agent_steps_per_s):
         head.append(f", {duration_text(report.elapsed_s)}, {report.agent_steps_per_s:,.0f} agent-steps/s")
-    parts: list[RenderableType] = [head, Text(), head_table(report.heads, wide=width >= _WIDE), Text()]
+    parts: list[RenderableType] = [head, Text(), head_table(report.heads, wide=width >= WIDE), Text()]
     if report.evaluations:
         parts += [evaluation_table(report.evaluations), Text()]
     parts += [Text("Findings", "bold"), Padding(finding_lines(report.findings), (0, 0, 0, 1))]

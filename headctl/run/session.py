@@ -14,6 +14,7 @@ from rich.console import Console
 
 from headctl.messages import unknown_name
 from headctl.run.agent import load_agent
+from headctl.run.callbacks import Callback
 from headctl.run.checkpoint import list_checkpoints
 from headctl.run.config import ConfigError, RunConfig
 from headctl.run.console import training_view
@@ -64,7 +65,9 @@ def stop_on_signal() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-def train(config: RunConfig, run_dir: Path, console: Console, *, resume: bool) -> int:
+def train(
+    config: RunConfig, run_dir: Path, console: Console, *, resume: bool, callbacks: Sequence[Callback] = ()
+) -> int:
     """Trains a run to its end, or until it is interrupted.
 
     Args:
@@ -72,6 +75,7 @@ def train(config: RunConfig, run_dir: Path, console: Console, *, resume: bool) -
         run_dir: The run's folder, made before.
         console: Where the live view and the summary go.
         resume: Continue from the newest checkpoint that is whole; a run that was killed before its first one begins.
+        callbacks: Told of iterations, evaluations and changes in the league.
 
     Returns:
         The exit code: 0 when the training is complete, 130 after Ctrl-C or SIGTERM.
@@ -84,7 +88,7 @@ def train(config: RunConfig, run_dir: Path, console: Console, *, resume: bool) -
     """
     with RunLock(run_dir), stop_on_signal() as stop, training_view(console, str(run_dir), config.total_steps) as view:
         enter_run_folder(run_dir)
-        exit_code = Sitting(config, run_dir, view, stop).run(resume=resume)
+        exit_code = Sitting(config, run_dir, view, stop, callbacks).run(resume=resume)
         if exit_code:
             return exit_code
     try:

@@ -1,13 +1,14 @@
 """One sitting of a training: from the start or a checkpoint to the end, a wish to stop, or what cannot be survived."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from headctl.run.callbacks import Callback
 from headctl.run.changes import changed_keys
 from headctl.run.checkpoint import CheckpointError, list_checkpoints, steps_of
 from headctl.run.config import RunConfig, to_yaml
@@ -36,7 +37,14 @@ class StopRequest:
 class Sitting:
     """Drives a trainer, writes its records, and decides what to do when something breaks."""
 
-    def __init__(self, config: RunConfig, run_dir: Path, view: TrainingView, stop: StopRequest) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        run_dir: Path,
+        view: TrainingView,
+        stop: StopRequest,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
         """Prepares a sitting.
 
         Args:
@@ -44,7 +52,9 @@ class Sitting:
             run_dir: The run's folder; this process holds its lock.
             view: Shows records and messages.
             stop: Whether the user wants to stop.
+            callbacks: Told of what happens.
         """
+        self._callbacks = callbacks
         self._config, self._run_dir, self._view, self._stop = config, run_dir, view, stop
         self._last: Mapping[str, Any] = {}
         self._restores_here = 0
@@ -64,6 +74,16 @@ class Sitting:
             RunFailedError: The training cannot go on; ``diagnosis.json`` says more.
         """
         trainer, resume_from = self._begin(resume=resume)
+        trainer.callbacks = self._callbacks
+        for callback in self._callbacks:
+            callback.on_start(self._config, self._run_dir)
+        try:
+            return self._train(trainer, resume_from)
+        finally:
+            for callback in self._callbacks:
+                callback.on_end(self._run_dir)
+
+    def _train(self, trainer: Trainer, resume_from: int | None) -> int:
         while True:
             try:
                 self._play(trainer, resume_from)
@@ -123,6 +143,7 @@ class Sitting:
         except OSError as error:
             raise RunFailedError(f"{run_dir / METRICS_FILE} cannot be written: {error.strerror or error}") from error
         with writer:
+            writer.describe(config.model_dump(mode="python"), to_yaml(config))
             trainer.before_save = lambda: self._before_save(writer)
             for record in trainer.iterations():
                 if trainer.agent_steps >= config.total_steps:
@@ -130,6 +151,8 @@ class Sitting:
                 writer.write(record)
                 self._view.update(record)
                 self._last = record
+                for callback in self._callbacks:
+                    callback.on_iteration(record)
                 if self._stop.exit_code and trainer.agent_steps < config.total_steps:
                     self._save_before_leaving(trainer)
                     break
@@ -164,6 +187,9 @@ class Sitting:
         if not found:
             self._view.message(f"playing {trainer.config.evaluation.games} games against every scripted pilot")
         results = found or trainer.evaluate()
+        if not found:
+            for callback in self._callbacks:
+                callback.on_evaluation(results, trainer.agent_steps)
         try:
             write_evaluation(trainer.run_dir, FINAL_EVALUATION, results, trainer.agent_steps)
         except OSError as error:

@@ -6,7 +6,7 @@ clock of the machine is kept under ``perf/``.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ from headctl.selfplay.match import PolicyPlayer, evaluate_against_pilots
 from headctl.selfplay.results import MatchResult
 
 if TYPE_CHECKING:
+    from headctl.run.callbacks import Callback
     from headctl.run.manifest import FileMark
 
 __all__ = ["Trainer", "build_agent", "load_agent", "load_policy"]
@@ -66,6 +67,7 @@ class Trainer:
         restores: How often the run has gone back to a checkpoint because its numbers had broken.
         saved_at: Agent-steps of the newest checkpoint; ``None`` before the first.
         before_save: Called before a checkpoint is written: what it shall not be younger than is flushed there.
+        callbacks: Told of evaluations and of changes in the league.
     """
 
     def __init__(self, config: RunConfig, run_dir: Path, *, resume: bool = False, tell: Tell | None = None) -> None:
@@ -110,6 +112,7 @@ class Trainer:
         self.skipped_in_a_row = self.restores = 0
         self.saved_at: int | None = None
         self.before_save: Callable[[], None] = lambda: None
+        self.callbacks: Sequence[Callback] = ()
         self._tell = tell or warn
         self._save_due = False
         self._failed_saves = 0
@@ -148,13 +151,18 @@ class Trainer:
             record, faults = self._iterate()
             done = self.agent_steps >= config.total_steps
             if config.evaluation.every and (done or _crossed(before, self.agent_steps, config.evaluation.every)):
-                for name, result in self.evaluate().items():
+                results = self.evaluate()
+                for name, result in results.items():
                     record |= result.metrics(f"eval/{name}")
+                for callback in self.callbacks:
+                    callback.on_evaluation(results, self.agent_steps)
             # Schedules of performance may follow any metric by its name; win_rate is short for the one of self-play.
             self.controller.report(win_rate=record["selfplay/win_rate"], **record)
             if _crossed(before, self.agent_steps, config.selfplay.snapshot_every):
                 self._freeze()
                 self.controller.opponents_changed()
+                for callback in self.callbacks:
+                    callback.on_league_change([snapshot.name for snapshot in self.pool.snapshots], self.agent_steps)
             if done or _crossed(before, self.agent_steps, config.checkpoint.every):
                 self._save_due = True
             yield record
