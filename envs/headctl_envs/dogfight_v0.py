@@ -20,7 +20,7 @@ fourth-order Runge-Kutta method and behaves like an F-16. A decision, five times
 how hard to pull, the throttle, and a tilt of the lift vector.
 
 **Observations**: `observation` holds numbers of order one about the own aircraft and about the enemy, vectors in the
-own wind frame (`headctl_envs.dogfight.sensing.FEATURES` names them). `mask_maneuver` and `mask_weapon` (int8) say which
+own wind frame (`headctl_envs.dogfight.features` names them). `mask_maneuver` and `mask_weapon` (int8) say which
 choices are legal; `hold` always is. Masked choices are tolerated and count as maneuver 0 and weapon `hold`.
 
 **Rewards**: +1 for a win, -1 for a loss, 0 for a draw; half of the damage dealt minus that taken; and potential-based
