@@ -240,9 +240,9 @@ def test_flares_decoy_with_the_documented_probability():
     ahead, _ = decoyed(2000, cold, (2500.0, 0.0, 0.0))
     assert ahead == pytest.approx(TYPE.decoy_probability, abs=0.035)
     astern, _ = decoyed(2000, cold, (-2500.0, 0.0, 0.0))
-    assert astern == pytest.approx(0.5 * TYPE.decoy_probability, abs=0.035)
+    assert astern == pytest.approx(0.7 * TYPE.decoy_probability, abs=0.035)
     burning, _ = decoyed(2000, aircraft(lever=1.0), (-2500.0, 0.0, 0.0))
-    assert burning == pytest.approx(0.35 * TYPE.decoy_probability, abs=0.035)
+    assert burning == pytest.approx(0.49 * TYPE.decoy_probability, abs=0.035)
     late, _ = decoyed(500, cold, (190.0, 0.0, 0.0))
     assert late == 0.0
 

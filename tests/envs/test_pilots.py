@@ -102,3 +102,14 @@ def test_equal_pilots_are_even():
     won, lost, _ = play("pursuit", "pursuit", games=400, seed=5, **GUNS)
     assert abs(won - lost) < 3 * (won + lost) ** 0.5
     assert won + lost > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("better", "worse"), [("random", "straight"), ("weave", "random"), ("pursuit", "weave"), ("fighter", "pursuit")]
+)
+def test_each_pilot_beats_the_one_below_it(better, worse):
+    # 0.65 of the decided games over 400 is what the ladder is for; this sample of 200 may be a little off.
+    won, lost, _ = play(better, worse, games=200, seed=7)
+    assert won + lost >= 40
+    assert won / (won + lost) > 0.58

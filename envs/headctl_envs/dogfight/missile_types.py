@@ -57,11 +57,11 @@ class MissileParams:
     speed_min_m_s: float = 320.0
     time_max_s: float = 30.0
     range_min_m: float = 500.0
-    decoy_probability: float = 0.6
+    decoy_probability: float = 0.7
 
 
 MISSILES: dict[str, MissileParams] = {
     "all_aspect": MissileParams(),
-    "rear_aspect": MissileParams(aspect_max_deg=70.0, seeker_rate_deg_s=35.0, decoy_probability=0.8),
+    "rear_aspect": MissileParams(aspect_max_deg=70.0, seeker_rate_deg_s=35.0, decoy_probability=0.85),
 }
 """Missile types by name."""

@@ -159,14 +159,14 @@ def flare_legal(world: World, n: int, s: int) -> bool:
 def decoy_probability(missile: Missile, own: Motion, rules: Rules) -> float:
     """Probability that a flare of ``own`` decoys a missile that tracks it.
 
-    The hot side of the aircraft outshines the flare: half of the probability is left to a missile dead astern, and 0.7
+    The hot side of the aircraft outshines the flare: 0.7 of the probability is left to a missile dead astern, and 0.7
     of that with the afterburner lit. Nearer than 800 m there is less and less time, nearer than 200 m none.
     """
     offset = own.position - missile.position
     distance = wp.max(wp.length(offset), 1.0)
     astern = 0.5 + 0.5 * wp.dot(offset, forward_of(own.attitude)) / distance
     heat = wp.where(own.lever > BURNER, 0.7, 1.0)
-    return rules.decoy * (1.0 - 0.5 * astern) * heat * wp.clamp((distance - 200.0) / 600.0, 0.0, 1.0)
+    return rules.decoy * (1.0 - 0.3 * astern) * heat * wp.clamp((distance - 200.0) / 600.0, 0.0, 1.0)
 
 
 @wp.func
