@@ -220,6 +220,21 @@ def test_reading_a_run_loads_no_torch(tmp_path):
     assert done.stdout.splitlines()[-1] == "LOADED []"
 
 
+def test_what_cannot_go_on_ends_with_one_message_and_exit_code_1(config):
+    command = ("train", config, "game={name: 'tests.faults.broken_games:Raises', num_games: 4}", "--name", "broken")
+    result = headctl(*command, "ppo.minibatch_size=16")
+    assert result.exit_code == 1
+    assert "Raises has raised in game" in result.stderr
+    assert "diagnosis.json says more" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    run = make_run(tmp_path / "run")
+    (tmp_path / "out").write_text("a file, no folder")
+    assert "out" in refused("plot", run, "--out", tmp_path / "out" / "deep", code=1)
+
+
 def test_ctrl_c_saves_and_ends_with_130(config):
     command = [sys.executable, "-m", "headctl.cli", "train", str(config), "--name", "long", "total_steps=50_000_000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=config.parent)
@@ -239,3 +254,20 @@ def test_ctrl_c_saves_and_ends_with_130(config):
     assert "interrupted; saved" in output
     assert "Traceback" not in errors
     assert len(list((run / "checkpoints").glob("*.pt"))) == 1
+
+
+def test_replay(trained, tmp_path):
+    run, _ = trained
+    result = headctl("replay", run, "--against", "straight", "--seed", "3", "--acmi", tmp_path / "f.acmi")
+    assert result.exit_code == 0, result.output
+    assert "against straight, seed 3: draw (time) after 4.0 s" in result.stdout
+    assert (tmp_path / "f.acmi").read_text(encoding="utf-8").startswith("FileType=text/acmi/tacview\n")
+
+
+def test_bad_input_of_replay(trained, tmp_path):
+    run, _ = trained
+    assert "nothing to write" in refused("replay", run)
+    assert "must end in .acmi" in refused("replay", run, "--acmi", tmp_path / "f.txt")
+    assert "Did you mean 'straight'?" in refused("replay", run, "--acmi", tmp_path / "f.acmi", "--against", "strait")
+    assert "no such run folder" in refused("replay", tmp_path / "none", "--acmi", tmp_path / "f.acmi")
+    assert list(tmp_path.iterdir()) == []

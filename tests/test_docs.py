@@ -8,7 +8,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {"train", "inspect", "plot", "eval", "config", "explain", "bench"}
+COMMANDS = {"train", "inspect", "plot", "eval", "replay", "config", "explain", "bench"}
 
 
 def blocks(page: Path, language: str) -> list[str]:

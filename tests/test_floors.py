@@ -13,7 +13,8 @@ FLOORS = {
     "headctl.ppo": 2,
     "headctl.selfplay": 3,
     "headctl.run": 4,
-    "headctl.cli": 5,
+    "headctl.commands": 5,
+    "headctl.cli": 6,
     "headctl.integrations": 5,
 }
 KERNEL_MAY_IMPORT = {"torch", "headctl"}

@@ -11,12 +11,20 @@ from typing import Any
 from headctl.entropy.dependence import dependence_problems
 from headctl.entropy.performance import Competence, Performance
 from headctl.entropy.schedule_parser import parse_schedule
-from headctl.entropy.schedules import Clock, Stages
+from headctl.entropy.schedules import Clock, Constant, Stages
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.entropy.targets import Coefficients
 from headctl.messages import unknown_name
 
 _NOTHING = Coefficients(math.nan, math.nan, 0.0)
+
+
+def _reading(name: str, reading: float) -> float:
+    if name == "progress" and not 0.0 <= reading <= 1.0:
+        raise ValueError(f"progress: the share of training that is done lies in [0, 1], got {reading:g}")
+    if not 0.0 <= reading < math.inf:
+        raise ValueError(f"{name}: must be a finite number of at least 0, got {reading:g}")
+    return float(reading)
 
 
 class Agenda:
@@ -49,21 +57,25 @@ class Agenda:
             for name, spec in self.specs.items()
             if isinstance(spec.target, Performance)
         }
+        schedules = [each for spec in self.specs.values() for each in (spec.target, spec.alpha) if each is not None]
+        self._constant = all(isinstance(schedule, Constant) for schedule in schedules)
 
     def advance(self, **readings: float | None) -> bool:
-        """Sets the clock; a reading of ``None`` stays as it was. Returns whether anything changed.
+        """Sets the clock; a reading of ``None`` stays as it was. Returns whether a value may have changed.
 
         Raises:
             ValueError: A progress outside [0, 1], or a reading that is negative or not finite.
         """
-        given = {name: float(reading) for name, reading in readings.items() if reading is not None}
-        if not 0.0 <= given.get("progress", 0.0) <= 1.0:
-            raise ValueError(f"progress: the share of training that is done lies in [0, 1], got {given['progress']:g}")
-        for name, reading in given.items():
-            if not 0.0 <= reading < math.inf:
-                raise ValueError(f"{name}: must be a finite number of at least 0, got {reading:g}")
-        before, self.clock = self.clock, replace(self.clock, **given)
-        return self.clock != before
+        clock = self.clock
+        moved = {
+            name: _reading(name, reading)
+            for name, reading in readings.items()
+            if reading is not None and reading != getattr(clock, name)
+        }
+        if not moved:
+            return False
+        self.clock = replace(clock, **moved)
+        return not self._constant
 
     def targets(self) -> dict[str, float]:
         """Returns the target in force, in its unit, of every head that has one."""
@@ -77,9 +89,12 @@ class Agenda:
         """Returns alpha of every head whose alpha is not learned."""
         return {name: spec.alpha.value(self.clock) for name, spec in self.specs.items() if spec.alpha is not None}
 
-    def coefficients(self) -> list[Coefficients]:
-        """Returns, per head, what its target amounts to in nats; NaN for a head without one."""
-        targets = self.targets()
+    def coefficients(self, targets: Mapping[str, float]) -> list[Coefficients]:
+        """Returns, per head, what its target amounts to in nats; NaN for a head without one.
+
+        Args:
+            targets: What :meth:`targets` returns.
+        """
         return [spec.coefficients(targets[name]) if name in targets else _NOTHING for name, spec in self.specs.items()]
 
     def set_target(self, head: str, target: float | Mapping[str, Any]) -> None:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, distributed
 
 from headctl.entropy.agenda import Agenda
-from headctl.entropy.laws import Adam, Bounds, proportional_integral
+from headctl.entropy.demand import Demand
+from headctl.entropy.laws import laws_of, proportional_integral
 from headctl.entropy.metrics import head_metrics
 from headctl.entropy.monitor import HeadMonitor
-from headctl.entropy.packing import HeadValues, pack, weighted_sum, without_gaps
+from headctl.entropy.packing import HeadValues, pack, pack_weights, weighted_sum, without_gaps
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.entropy.status import HeadStatus
-from headctl.entropy.targets import FRACTION_MAX
 
 _STATE_VERSION = 1
 # Below this share of active rows the bonus of a head fades, so that a few rows never carry a whole batch's weight.
@@ -80,7 +80,6 @@ class MultiHeadEntropyController:
         self.heads: tuple[str, ...] = tuple(self._agenda.specs)
         self._reading: dict[str, float] = {}
         self._skipped = 0.0
-        self._evaluated = ""
         self._group = process_group
         self._place(torch.device(device))
 
@@ -96,34 +95,32 @@ class MultiHeadEntropyController:
         def vector(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device)
 
-        # A head whose alpha is prescribed is a loop without gains and without limits.
-        learned = [spec.target is not None for spec in specs]
-        integral = {"pi": lambda s: s.gain_integral, "dual": lambda s: s.learning_rate * (s.optimizer == "sgd")}
-        self._gain_proportional = vector([s.gain_proportional * (s.law == "pi") for s in specs])
-        self._gain_integral = vector([integral.get(s.law, lambda _: 0.0)(s) for s in specs])
-        rates = [s.learning_rate * (s.law == "dual" and s.optimizer == "adam") for s in specs]
-        self._adam = Adam(vector(rates)) if any(rates) else None
-        unbounded = Bounds(0.0, math.inf, -math.inf, math.inf)
-        bounds = [
-            Bounds(s.alpha_min, s.alpha_max, s.log_alpha_min, math.log(s.alpha_max)) if k else unbounded
-            for k, s in zip(learned, specs, strict=True)
-        ]
-        self._bounds = Bounds(*(vector(list(column)) for column in zip(*bounds, strict=True)))
+        self._laws = laws_of(specs, device)
         self._floor = vector([s.entropy_floor for s in specs])
+        self._minus_floor = -self._floor
         self._unsized = [s.name for s in specs if s.entropy_capacity is None]
         self._capacity = vector([math.nan if s.entropy_capacity is None else s.entropy_capacity for s in specs])
         self.alpha = vector([s.alpha_init for s in specs])
         self.log_alpha = self.alpha.log()
         self._sums = torch.zeros(4, len(specs), device=device)
+        self._view_sums()
         # Constants as tensors: a number in an expression would be made into one at every call.
+        self._impossible = torch.full((len(specs),), _IMPOSSIBLE, device=device)
         self._zero, self._one = torch.zeros(len(specs), device=device), torch.ones(len(specs), device=device)
-        self._impossible = _IMPOSSIBLE * self._one
         self._processes = 1 if self._group is None else distributed.get_world_size(self._group)
-        self._nowhere = torch.zeros(len(specs), dtype=torch.bool, device=device)
-        self._monitor = HeadMonitor(signed=[s.alpha_min < 0.0 for s in specs], learned=learned, device=device)
+        signed, learned = [s.alpha_min < 0.0 for s in specs], [s.target is not None for s in specs]
+        self._monitor = HeadMonitor(signed=signed, learned=learned, device=device)
         self.collapsed = self._monitor.collapsed()
-        self._in_fractions = all(s.unit == "fraction" for s in specs)
-        self._refresh()
+        self._demand = Demand(self._agenda, self._floor)
+        self._prescribe()
+
+    def _view_sums(self) -> None:
+        """Makes the views of the sums that every step needs: making one takes as long as an addition."""
+        self._entropy_and_capacity, self._capacity_sum, self._weight_sum = self._sums[:2], self._sums[1], self._sums[2]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._view_sums()  # pickle makes tensors of their own out of views
 
     @property
     def device(self) -> torch.device:
@@ -132,32 +129,36 @@ class MultiHeadEntropyController:
 
     # The loss and the measurement -----------------------------------------------------------------------------------
 
-    def bonus(self, entropy: HeadValues, *, weight: HeadValues | None = None) -> Tensor:
+    def bonus(self, entropy: HeadValues, *, weight: HeadValues | None = None, scale: float | Tensor = 1.0) -> Tensor:
         """Returns the entropy bonus to subtract from a loss (or to add to an objective).
 
         ``sum_h alpha_h * sum_i(w H) / max(sum_i w, 0.02 B)``: the mean over the rows where the head is active, so that
         neither the batch size, nor padding, nor the rarity of a head changes the loop's gain. Alpha is in units of
-        standardised advantage per nat: normalise the advantages.
+        standardised advantage per nat: normalise the advantages, or give their deviation as ``scale``.
 
         Args:
             entropy: Differentiable entropies in nats, ``[B]`` per head or packed ``[B, H]``.
             weight: 1 where the head had a real choice that mattered, else 0; same shapes. ``None``: 1 everywhere.
+            scale: What the bonus is multiplied by, a number or a scalar tensor: 1 where advantages are normalised, else
+                a running standard deviation of the advantages. Without it a reward that grows starves the bonus.
 
         Returns:
             A scalar tensor. The gradient reaches ``entropy`` only. A head whose mean is not finite adds nothing. With
             several processes, the mean of their bonuses (and of their gradients) is that of all rows together.
 
         Raises:
-            ValueError: Heads missing or unknown, or shapes that do not fit.
+            ValueError: Heads missing or unknown, shapes that do not fit, or (asked on the CPU only) a negative weight.
         """
         entropies = pack(self.heads, "entropy", entropy)
-        if weight is None:
-            weight = torch.ones_like(entropies)
-        weights = pack(self.heads, "weight", weight, like=entropies)
-        counts = torch.cat((weights.sum(0), self._one * entropies.shape[0]))
-        active, rows = self._over_processes(counts).chunk(2)
-        factor = self.alpha * self._processes / torch.maximum(active, _RARE_SHARE * rows)
-        return weighted_sum(entropies, weights, factor)
+        rows = entropies.shape[0]
+        weights = torch.ones_like(entropies) if weight is None else pack_weights(self.heads, weight, entropies)
+        active = weights.sum(0)
+        if self._group is None:
+            factor = self.alpha / active.clamp_(min=_RARE_SHARE * max(rows, 1))
+        else:
+            active, rows_of_all = self._over_processes(torch.stack((active, self._one * rows))).unbind()
+            factor = self.alpha * self._processes / torch.maximum(active, _RARE_SHARE * rows_of_all.clamp(min=1.0))
+        return weighted_sum(entropies, weights, factor if isinstance(scale, float) and scale == 1.0 else scale * factor)
 
     @torch.no_grad()
     def observe(
@@ -187,16 +188,13 @@ class MultiHeadEntropyController:
         else:
             capacities = pack(self.heads, "capacity", capacity, like=entropies)
         if weight is None:
-            weight_sum = torch.full_like(self.alpha, rows)
+            weight_sum = self._one * rows
         else:
-            weights = pack(self.heads, "weight", weight, like=entropies)
-            if weights.device.type == "cpu" and not torch.compiler.is_compiling() and bool(weights.amin() < 0):
-                raise ValueError(f"weight: must be at least 0 in every row, got {weights.amin().item():g}")
-            entropies, capacities = without_gaps(entropies) * weights, without_gaps(capacities) * weights
+            weights = pack_weights(self.heads, weight, entropies)
+            entropies, capacities = without_gaps(entropies).mul_(weights), without_gaps(capacities).mul_(weights)
             weight_sum = weights.sum(0)
-        self._sums += torch.stack((entropies.sum(0), capacities.sum(0), weight_sum, torch.full_like(weight_sum, rows)))
+        self._sums += torch.stack((entropies.sum(0), capacities.sum(0), weight_sum, self._one * rows))
 
-    @torch.no_grad()
     def step(
         self,
         entropy: HeadValues | None = None,
@@ -226,36 +224,23 @@ class MultiHeadEntropyController:
             self.observe(entropy, capacity=capacity, weight=weight)
         if progress is not None or agent_steps is not None or iterations is not None:
             self.advance(progress=progress, agent_steps=agent_steps, iterations=iterations)
-        entropy_sum, capacity_sum, weight_sum, _ = self._over_processes(self._sums)
-        floor_sum = self._floor * weight_sum
-        span = capacity_sum - floor_sum
-        fraction = (entropy_sum - floor_sum) / span
-        target, beyond = self._target_fractions(capacity_sum, weight_sum)
-        difference = target - fraction
+        self._over_processes(self._sums)
+        above_floor = torch.addcmul(self._entropy_and_capacity, self._weight_sum, self._minus_floor)
+        reached, span = above_floor[0], above_floor[1]
+        target, beyond = self._demand.fractions(self._capacity_sum, self._weight_sum, span)
+        difference = torch.addcdiv(target, reached, span, value=-1.0)
         measured = difference.abs() < self._impossible  # false for NaN and for sums with a gap in them
         error = torch.where(measured, difference, self._zero)
-        rise = self._gain_integral * error
-        if self._adam is not None:
-            rise = rise + self._adam.step(error, measured)
-        moved = proportional_integral(self.log_alpha, error, self._gain_proportional, rise, self._bounds)
+        risen = torch.addcmul(self.log_alpha, self._laws.gain_integral, error)
+        if self._laws.adam is not None:
+            risen = risen + self._laws.adam.step(error, measured)
+        moved = proportional_integral(self.log_alpha, risen, error, self._laws.gain_proportional, self._laws.bounds)
         self.log_alpha = moved.log_alpha
         self.alpha = torch.where(measured, moved.alpha, self.alpha)
         # A weight that is NaN is no reason to call a head inactive.
-        self._monitor.record(
-            self._sums, moved, self.alpha, measured=measured, active=~(span <= self._zero), beyond=beyond
-        )
-        self._sums = torch.zeros_like(self._sums)
-
-    def _target_fractions(self, capacity_sum: Tensor, weight_sum: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the targets as fractions of what the heads could reach ``[H]``, and where they are beyond it."""
-        if self._in_fractions:
-            return self._share, self._nowhere
-        constant, share, epsilon = self._coefficients
-        capacity = capacity_sum / weight_sum
-        spread = torch.where(epsilon > 0, epsilon * torch.expm1(capacity).log(), 0.0)
-        target = share + (constant + spread - self._floor) / (capacity - self._floor)
-        # A head without a target has NaN here; any number keeps it measured, its loop has no gains.
-        return target.nan_to_num(0.0).clamp(0.0, FRACTION_MAX), target > FRACTION_MAX
+        skipped = ~(measured | (span <= self._zero))
+        self._monitor.record(self._sums, moved, self.alpha, skipped=skipped, beyond=beyond)
+        self._sums.zero_()
 
     def _over_processes(self, sums: Tensor) -> Tensor:
         """Adds up sums over the processes, in place and in one message."""
@@ -314,19 +299,16 @@ class MultiHeadEntropyController:
         self._refresh()
 
     def _refresh(self) -> None:
-        """Evaluates the schedules on the host and sends them over only where a value has changed."""
-        coefficients, prescribed = self._agenda.coefficients(), self._agenda.prescribed()
-        evaluated = [*coefficients, prescribed]
-        if repr(evaluated) == self._evaluated:  # by text, because NaN differs from itself
-            return
-        self._evaluated = repr(evaluated)
-        self._coefficients = torch.tensor(coefficients, dtype=torch.float32, device=self.device).T
-        # A prescribed alpha has no target; its loop has no gains either, and any number keeps it measured.
-        self._share = self._coefficients[1].nan_to_num(0.0).contiguous()
-        if prescribed:
-            given = torch.tensor([prescribed.get(name, math.nan) for name in self.heads], device=self.device)
-            self.alpha = torch.where(torch.isnan(given), self.alpha, given)
-            self.log_alpha = torch.where(torch.isnan(given), self.log_alpha, given.log())
+        """Follows the agenda after a change of its clock or of its targets."""
+        if self._demand.refresh():
+            self._prescribe()
+
+    def _prescribe(self) -> None:
+        """Sets the temperatures that are not learned."""
+        given = self._demand.prescribed
+        if given is not None:
+            self.alpha = torch.where(given.isnan(), self.alpha, given)
+            self.log_alpha = torch.where(given.isnan(), self.log_alpha, given.log())
 
     # What people and checkpoints read -------------------------------------------------------------------------------
 
@@ -337,10 +319,10 @@ class MultiHeadEntropyController:
         ``target_entropy`` (nats), ``capacity`` (nats), ``fraction``, ``target_fraction``, ``error`` (target minus
         fraction), ``status`` (a :class:`~headctl.entropy.status.HeadStatus`), ``weight`` (share of active rows),
         ``effective_actions`` and ``legal_actions`` of a discrete head (geometric means over rows) or ``std`` of a
-        Gaussian one,
-        ``skipped`` (updates with a statistic that was not finite) and ``beyond_reach`` (share of updates in which the
-        target was more than the head could reach in the states it met). NaN where there is nothing to say. A call
-        without an update since the last one returns the same again.
+        Gaussian one, ``skipped`` (updates with a statistic that was not finite), ``beyond_reach`` (share of updates in
+        which the target was more than the head could reach in the states it met) and ``time_<status>`` (share of all
+        updates so far in that status, in lower case). NaN where there is nothing to say. A call without an update since
+        the last one returns the same again.
         """
         windows = self._monitor.read()
         if windows is None:
@@ -369,11 +351,10 @@ class MultiHeadEntropyController:
 
     def status_shares(self) -> dict[str, dict[str, float]]:
         """Returns, per head, the share of the updates told by :meth:`metrics` that it spent in each status, by name."""
-        shares = {}
-        for name, keeper in zip(self.heads, self._monitor.keepers, strict=True):
-            total = sum(keeper.updates.values()) or 1.0
-            shares[name] = {status.name: updates / total for status, updates in keeper.updates.items()}
-        return shares
+        return {
+            name: {status.name: share for status, share in keeper.shares().items()}
+            for name, keeper in zip(self.heads, self._monitor.keepers, strict=True)
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything that a bit-exact resume needs, as plain data: tensors, numbers, strings, lists, dicts."""
@@ -384,7 +365,7 @@ class MultiHeadEntropyController:
             "alpha": self.alpha.clone(),
             "sums": self._sums.clone(),
             "monitor": self._monitor.state_dict(),
-            "adam": None if self._adam is None else self._adam.state_dict(),
+            "adam": None if self._laws.adam is None else self._laws.adam.state_dict(),
             "agenda": self._agenda.state_dict(),
             "reading": {key: float(value) for key, value in self._reading.items()},
             "skipped": self._skipped,
@@ -403,17 +384,17 @@ class MultiHeadEntropyController:
             raise ValueError(f"version: expected a state of version {_STATE_VERSION}, got {state.get('version')!r}")
         if list(state["heads"]) != list(self.heads):
             raise ValueError(f"heads: the state is of {list(state['heads'])}, this controller has {list(self.heads)}")
-        if (state["adam"] is None) != (self._adam is None):
+        if (state["adam"] is None) != (self._laws.adam is None):
             raise ValueError("adam: the state and this controller differ in which heads have law dual with adam")
         self._agenda.load_state_dict(state["agenda"])
         self._refresh()
         self.log_alpha = state["log_alpha"].to(self.device).clone()
         self.alpha = state["alpha"].to(self.device).clone()
-        self._sums = state["sums"].to(self.device).clone()
+        self._sums.copy_(state["sums"])
         self._monitor.load_state_dict(state["monitor"])
         self.collapsed = self._monitor.collapsed()
-        if self._adam is not None:
-            self._adam.load_state_dict(state["adam"])
+        if self._laws.adam is not None:
+            self._laws.adam.load_state_dict(state["adam"])
         self._reading = {
             key: HeadStatus(int(value)) if key.endswith("/status") else value for key, value in state["reading"].items()
         }

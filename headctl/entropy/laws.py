@@ -3,11 +3,14 @@
 Shapes: H heads. All tensors are float32 ``[H]`` on one device; nothing here reads a value back to the host.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+from headctl.entropy.spec import HeadSpec
 
 T = TypeVar("T")
 
@@ -19,6 +22,8 @@ class Bounds(NamedTuple, Generic[T]):
     alpha_max: T
     log_alpha_min: T
     log_alpha_max: T
+    zero: T
+    """Where an error changes sign. As a tensor: torch takes more than twice as long to compare with a number."""
 
 
 class LawStep(NamedTuple):
@@ -34,8 +39,45 @@ class LawStep(NamedTuple):
     """bool: alpha stands at its lower bound and the error asks for less."""
 
 
+class Laws(NamedTuple):
+    """The constants of the laws of all heads, each ``[H]``."""
+
+    gain_proportional: Tensor
+    gain_integral: Tensor
+    """What ``log_alpha`` rises by per unit of error, but for heads under Adam."""
+    bounds: Bounds[Tensor]
+    adam: "Adam | None"
+    """``None`` where no head is under Adam."""
+
+
+def laws_of(specs: Sequence[HeadSpec], device: torch.device) -> Laws:
+    """Returns the constants of these heads. A head whose alpha is prescribed has neither gains nor limits."""
+
+    def vector(values: Iterable[float]) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.float32, device=device)
+
+    unbounded = Bounds(0.0, math.inf, -math.inf, math.inf, 0.0)
+    bounds = [
+        unbounded
+        if spec.target is None
+        else Bounds(spec.alpha_min, spec.alpha_max, spec.log_alpha_min, math.log(spec.alpha_max), 0.0)
+        for spec in specs
+    ]
+    rates = {spec.name: spec.learning_rate for spec in specs if spec.law == "dual"}
+    adam = [rates.get(spec.name, 0.0) * (spec.optimizer == "adam") for spec in specs]
+    sgd = [rates.get(spec.name, 0.0) * (spec.optimizer == "sgd") for spec in specs]
+    return Laws(
+        gain_proportional=vector(spec.gain_proportional * (spec.law == "pi") for spec in specs),
+        gain_integral=vector(
+            spec.gain_integral if spec.law == "pi" else rate for spec, rate in zip(specs, sgd, strict=True)
+        ),
+        bounds=Bounds(*(vector(column) for column in zip(*bounds, strict=True))),
+        adam=Adam(vector(adam)) if any(adam) else None,
+    )
+
+
 def proportional_integral(
-    log_alpha: Tensor, error: Tensor, gain_proportional: Tensor, rise: Tensor, bounds: Bounds[Tensor]
+    log_alpha: Tensor, risen: Tensor, error: Tensor, gain_proportional: Tensor, bounds: Bounds[Tensor]
 ) -> LawStep:
     """Dual ascent on ``log_alpha`` with a proportional term that damps it, bounded, with anti-windup.
 
@@ -47,22 +89,21 @@ def proportional_integral(
 
     Args:
         log_alpha: The learned temperatures ``[H]``.
+        risen: What they become where nothing holds them, ``log_alpha + K_I * error`` ``[H]``.
         error: ``target - fraction``, positive where a head shall become more random ``[H]``. Zero leaves a head alone.
         gain_proportional: K_P, alpha per unit of error ``[H]``.
-        rise: What ``log_alpha`` rises by where nothing holds it, ``K_I * error`` ``[H]``.
         bounds: Limits of alpha and of log_alpha.
 
     Returns:
         The next temperatures, and where they stand at a bound.
     """
-    damping = gain_proportional * error
-    wanted = log_alpha.exp() + damping
-    at_upper = (wanted >= bounds.alpha_max) & (error > 0)
-    at_lower = (wanted <= bounds.alpha_min) & (error < 0)
-    risen = torch.clamp(log_alpha + rise, bounds.log_alpha_min, bounds.log_alpha_max)
-    following = torch.where(at_upper | at_lower, log_alpha, risen)
-    alpha = torch.clamp(following.exp() + damping, bounds.alpha_min, bounds.alpha_max)
-    return LawStep(following, alpha, at_upper, at_lower)
+    wanted = torch.addcmul(log_alpha.exp(), gain_proportional, error)
+    at_upper = (wanted >= bounds.alpha_max) & (error > bounds.zero)
+    at_lower = (wanted <= bounds.alpha_min) & (error < bounds.zero)
+    bounded = torch.clamp(risen, bounds.log_alpha_min, bounds.log_alpha_max)
+    following = torch.where(at_upper | at_lower, log_alpha, bounded)
+    damped = torch.addcmul(following.exp(), gain_proportional, error)
+    return LawStep(following, torch.clamp(damped, bounds.alpha_min, bounds.alpha_max), at_upper, at_lower)
 
 
 class Adam:
@@ -82,6 +123,8 @@ class Adam:
             learning_rate: Step sizes ``[H]``; 0 for heads of other laws.
         """
         self._learning_rate = learning_rate
+        self._zero = torch.zeros_like(learning_rate)
+        self._log_betas = torch.tensor([[self.BETA1], [self.BETA2]], device=learning_rate.device).log()
         self.mean, self.square, self.count = (torch.zeros_like(learning_rate) for _ in range(3))
 
     def step(self, error: Tensor, measured: Tensor) -> Tensor:
@@ -92,11 +135,12 @@ class Adam:
             measured: bool ``[H]``.
         """
         self.mean = torch.where(measured, torch.lerp(error, self.mean, self.BETA1), self.mean)
-        self.square = torch.where(measured, torch.lerp(error.square(), self.square, self.BETA2), self.square)
+        self.square = torch.where(measured, torch.lerp(error * error, self.square, self.BETA2), self.square)
         self.count = self.count + measured
-        mean = self.mean / (1.0 - self.BETA1**self.count)
-        square = self.square / (1.0 - self.BETA2**self.count)
-        return torch.where(measured, self._learning_rate * mean / (square.sqrt() + self.EPSILON), 0.0)
+        # 1 - beta^count, the bias of moments that began at zero.
+        mean_bias, square_bias = torch.expm1(self.count * self._log_betas).neg()
+        step = self._learning_rate * self.mean / mean_bias / ((self.square / square_bias).sqrt() + self.EPSILON)
+        return torch.where(measured, step, self._zero)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns copies of moments and counts."""

@@ -27,6 +27,7 @@ def head_metrics(
     fraction = window.fraction(floor)
     wanted = math.nan if target is None else target_fraction(spec.coefficients(target), floor, capacity)
     error = wanted - fraction
+    status = keeper.settle(window, fraction, error)
     return {
         "alpha": window.alpha / window.updates,
         "log_alpha": log_alpha,
@@ -36,11 +37,12 @@ def head_metrics(
         "fraction": fraction,
         "target_fraction": wanted,
         "error": error,
-        "status": keeper.settle(window, fraction, error),
+        "status": status,
         "weight": window.weight / window.rows if window.rows else math.nan,
         **_spread(spec, entropy, capacity),
         "skipped": window.skipped,
         "beyond_reach": window.beyond / window.updates,
+        **_times(keeper),
     }
 
 
@@ -49,3 +51,10 @@ def _spread(spec: HeadSpec, entropy: float, capacity: float) -> dict[str, float]
     if spec.discrete:
         return {"effective_actions": math.exp(entropy), "legal_actions": math.exp(capacity)}
     return {"std": entropy_std(spec.kind, entropy / spec.dims)} if spec.kind in GAUSSIAN_KINDS else {}
+
+
+def _times(keeper: StatusKeeper) -> dict[str, float]:
+    """Returns the share of all updates so far in every status that the head can have, by ``time_<status>``."""
+    return {
+        f"time_{status.name.lower()}": share for status, share in keeper.shares().items() if keeper.can_have(status)
+    }

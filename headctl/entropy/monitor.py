@@ -107,6 +107,17 @@ class StatusKeeper:
         self.updates[self.status] += window.updates
         return self.status
 
+    def can_have(self, status: HeadStatus) -> bool:
+        """Returns whether a head of this law and mode can ever be told to have a status."""
+        if not self._learned:
+            return status in (HeadStatus.INACTIVE, HeadStatus.FIXED)
+        return status is not HeadStatus.FIXED and not (self._signed and status is HeadStatus.SLACK)
+
+    def shares(self) -> dict[HeadStatus, float]:
+        """Returns the share of all updates so far spent in each status; 0 everywhere before the first."""
+        total = sum(self.updates.values()) or 1.0
+        return {status: updates / total for status, updates in self.updates.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """Returns the past as plain data."""
         return {
@@ -139,35 +150,40 @@ class HeadMonitor:
             learned: Per head, whether alpha is learned.
             device: Where the sums live.
         """
-        self._sums = torch.zeros(len(fields(Window)), len(signed), device=device)
-        self._zero, self._one = torch.zeros(len(signed), device=device), torch.ones(1, len(signed), device=device)
+        self._zero = torch.zeros(len(signed), device=device)
+        self._always = torch.ones(len(signed), dtype=torch.bool, device=device)
+        self._place(torch.zeros(len(fields(Window)), len(signed), device=device))
         self.keepers = [StatusKeeper(signed=s, learned=k) for s, k in zip(signed, learned, strict=True)]
 
-    def record(
-        self, sums: Tensor, moved: LawStep, alpha: Tensor, *, measured: Tensor, active: Tensor, beyond: Tensor
-    ) -> None:
+    def _place(self, window: Tensor) -> None:
+        """Goes on from sums in the order of :class:`Window`, ``[10, H]``; kept apart, for each adds up in one call."""
+        self._sums, self._alpha, self._counts = window[:4].clone(), window[4].clone(), window[5:].clone()
+
+    def _window(self) -> Tensor:
+        """Returns the sums in the order of :class:`Window`, ``[10, H]``."""
+        return torch.cat((self._sums, self._alpha.unsqueeze(0), self._counts))
+
+    def record(self, sums: Tensor, moved: LawStep, alpha: Tensor, *, skipped: Tensor, beyond: Tensor) -> None:
         """Enters one control update; stays on the device.
 
         Args:
             sums: Weighted entropies, weighted capacities, weights, rows: ``[4, H]``.
             moved: What the law did.
             alpha: The coefficients in force ``[H]``.
-            measured: bool ``[H]``, the head's state was free to move.
-            active: bool ``[H]``, there was a row in which the head had a choice.
+            skipped: bool ``[H]``, the update met a statistic that is not finite.
             beyond: bool ``[H]``, the target was more than the head could reach.
         """
-        skipped = active & ~measured
-        told = torch.stack((moved.at_lower, moved.at_upper, skipped, beyond)).to(alpha.dtype)
-        sums = torch.where(skipped, self._zero, sums)
-        self._sums += torch.cat((sums, alpha.unsqueeze(0), told, self._one))
+        self._sums += torch.where(skipped, self._zero, sums)
+        self._alpha += alpha
+        self._counts += torch.stack((moved.at_lower, moved.at_upper, skipped, beyond, self._always))
 
     def read(self) -> list[Window] | None:
         """Returns what every head did since the last reading, and begins anew; ``None`` without an update since."""
-        columns = self._sums.T.tolist()
-        windows = [Window(*column) for column in columns]
+        window = self._window()
+        windows = [Window(*column) for column in window.T.tolist()]
         if windows[0].updates == 0.0:
             return None
-        self._sums = torch.zeros_like(self._sums)
+        self._place(torch.zeros_like(window))
         return windows
 
     def collapsed(self) -> Tensor:
@@ -176,10 +192,10 @@ class HeadMonitor:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the books as plain data."""
-        return {"sums": self._sums.clone(), "keepers": [keeper.state_dict() for keeper in self.keepers]}
+        return {"sums": self._window(), "keepers": [keeper.state_dict() for keeper in self.keepers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over books of the same heads."""
-        self._sums = state["sums"].to(self._sums.device).clone()
+        self._place(state["sums"].to(self._sums.device))
         for keeper, kept in zip(self.keepers, state["keepers"], strict=True):
             keeper.load_state_dict(kept)

@@ -25,11 +25,6 @@ def without_gaps(values: Tensor) -> Tensor:
     return torch.nan_to_num(values, nan=_GAP, posinf=_GAP, neginf=_GAP)
 
 
-def finite(sums: Tensor) -> Tensor:
-    """Returns where sums over samples, ``[..., H]``, saw only finite values with a weight: bool ``[H]``."""
-    return (sums.abs() < _LIMIT).view(-1, sums.shape[-1]).all(0)
-
-
 class WeightedSum(torch.autograd.Function):
     """``sum_h factor_h sum_i weight_ih entropy_ih``, with a gradient for the entropies only.
 
@@ -37,17 +32,12 @@ class WeightedSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(entropy: Tensor, weight: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the sum, and the factors of the heads that count ``[H]``; entropy and weight are ``[B, H]``."""
-        sums = (without_gaps(entropy) * weight).sum(0)
-        counted = torch.where(finite(sums), factor, 0.0)
-        return torch.dot(sums, counted), counted
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
-        """Keeps what the gradient needs."""
-        ctx.save_for_backward(inputs[1], output[1])
-        ctx.mark_non_differentiable(output[1])
+    def forward(ctx: Any, entropy: Tensor, weight: Tensor, factor: Tensor) -> Tensor:
+        """Returns the sum, a scalar; entropy and weight are ``[B, H]``, factor is ``[H]``."""
+        sums = without_gaps(entropy).mul_(weight).sum(0)
+        counted = torch.where(sums.abs() < _LIMIT, factor, torch.zeros_like(factor))
+        ctx.save_for_backward(weight, counted)
+        return torch.dot(sums, counted)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -58,7 +48,7 @@ class WeightedSum(torch.autograd.Function):
 
 def weighted_sum(entropy: Tensor, weight: Tensor, factor: Tensor) -> Tensor:
     """Returns ``sum_h factor_h sum_i weight_ih entropy_ih`` by :class:`WeightedSum`."""
-    return WeightedSum.apply(entropy, weight, factor)[0]  # pyright: ignore[reportOptionalSubscript, reportIndexIssue]
+    return WeightedSum.apply(entropy, weight, factor)  # pyright: ignore[reportReturnType]
 
 
 def pack(heads: tuple[str, ...], argument: str, values: HeadValues, like: Tensor | None = None) -> Tensor:
@@ -87,6 +77,19 @@ def pack(heads: tuple[str, ...], argument: str, values: HeadValues, like: Tensor
             f"{argument}: expected the shape of the entropies {list(like.shape)}, got {list(packed.shape)}"
         )
     return packed if packed.dtype == torch.float32 else packed.float()
+
+
+def pack_weights(heads: tuple[str, ...], weight: HeadValues, like: Tensor) -> Tensor:
+    """Returns weights as float32 ``[B, H]``.
+
+    Raises:
+        ValueError: As :func:`pack`; or a negative weight. That is asked on the CPU only: elsewhere the question would
+            wait for the device.
+    """
+    weights = pack(heads, "weight", weight, like=like)
+    if weights.device.type == "cpu" and not torch.compiler.is_compiling() and bool(weights.amin() < 0):
+        raise ValueError(f"weight: must be at least 0 in every row, got {weights.amin().item():g}")
+    return weights
 
 
 def _stacked(heads: tuple[str, ...], argument: str, values: Mapping[str, Tensor]) -> Tensor:

@@ -222,12 +222,15 @@ class ActionHeads:
         return torch.cat([head.initial_bias() for head in self.heads])
 
     def to_game(self, actions: Mapping[str, Tensor]) -> Actions:
-        """Returns actions in the game's units: continuous ones clipped to [-1, 1] and scaled to the Box."""
+        """Returns actions in the game's units: continuous ones clipped to [-1, 1] and scaled to the Box.
+
+        NaN, which only a broken policy draws, becomes the middle: the game is not to blame for it.
+        """
         scaled: Actions = {}
         for head in self.heads:
             action = actions[head.name]
             if head.continuous:
-                action = action.clamp(-1.0, 1.0)
+                action = action.masked_fill(action.isnan(), 0.0).clamp(-1.0, 1.0)
                 if head.name in self._scales:
                     low, high = (bound.to(action.device) for bound in self._scales[head.name])
                     # Halves of each bound: the width of the largest Boxes is not a float. Rounding must not leave the

@@ -200,7 +200,8 @@ def _log_probs(params: Tensor, mask: Tensor | None, floor: float) -> Tensor:
     logits = params.float()
     if mask is not None:
         logits = torch.where(mask, logits, _LOG_ZERO)
-    log_probs = torch.log_softmax(logits, dim=-1)
+    # Logits near the largest floats differ by more than a float can hold: the logarithm would be -inf, and 0 * inf.
+    log_probs = torch.log_softmax(logits, dim=-1).clamp(min=_LOG_ZERO)
     if floor == 0.0:
         return log_probs
     if mask is None:

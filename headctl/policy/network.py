@@ -49,16 +49,20 @@ class ObservationNormalizer(nn.Module):
     def forward(self, observation: Tensor) -> Tensor:
         """Returns the observation ``[B, F]`` with mean 0 and variance 1, clipped to [-10, 10].
 
-        A feature that has been constant so far is centred and not scaled: what it varies by is not known yet.
+        A feature that has been constant so far is centred and not scaled: what it varies by is not known yet. NaN
+        counts as the mean, so that a broken sensor reading does not make every action NaN.
         """
         constant = self.variance <= (_CONSTANT * self.mean).square()
         scale = torch.rsqrt(self.variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
-        return ((observation - self.mean) * scale).clamp(-_CLIP, _CLIP)
+        normal = ((observation - self.mean) * scale).clamp(-_CLIP, _CLIP)
+        return normal.masked_fill(normal.isnan(), 0.0)
 
     @torch.no_grad()
     def update(self, observation: Tensor) -> None:
-        """Merges a batch ``[..., F]`` into the statistics; an empty one changes nothing."""
+        """Merges a batch ``[..., F]`` into the statistics; an empty one changes nothing, nor do rows with NaN."""
         batch = observation.reshape(-1, observation.shape[-1])
+        if not bool(torch.isfinite(batch.sum())):
+            batch = batch[torch.isfinite(batch).all(-1)]
         size = batch.shape[0]
         if size == 0:
             return

@@ -4,6 +4,7 @@ Shapes: T steps, R rows, B samples, H heads, P outputs of the network for all he
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from headctl.entropy.controller import MultiHeadEntropyController
 from headctl.policy.actions import joint_entropy
 from headctl.policy.network import Policy
+from headctl.ppo.faults import NonFiniteError, broken_parts, broken_term
 from headctl.ppo.rollout import Minibatch, Rollout, generalized_advantages
 
 _FINAL_LEARNING_RATE = 0.1  # share of the learning rate that a linear schedule ends at: the control loop stays closed
@@ -67,6 +69,8 @@ class Losses(NamedTuple):
     entropy: Tensor
     capacity: Tensor
     weight: Tensor
+    log_prob: Tensor
+    """Log-probabilities of the rows that count, 0 elsewhere ``[B, H]``; to find out what broke."""
 
 
 _TOLD: tuple[str, ...] = (
@@ -84,7 +88,16 @@ _RARE_SHARE = 0.02  # as in the controller's bonus: a head with fewer active row
 
 
 class PPOLearner:
-    """Improves a policy from rollouts, and moves the controller after every minibatch."""
+    """Improves a policy from rollouts, and moves the controller after every minibatch.
+
+    Attributes:
+        policy: The policy.
+        controller: Its temperatures.
+        options: The knobs.
+        generator: Random stream of the order of the rows.
+        optimizer: Adam over the policy's parameters.
+        skipped: Of the last update, how many minibatches were left out, by the term that was not finite.
+    """
 
     def __init__(
         self,
@@ -114,6 +127,7 @@ class PPOLearner:
         self.generator = generator
         rescued = [controller.specs[name].rescue for name in controller.heads]
         self._rescued = torch.tensor(rescued, device=controller.device) if any(rescued) else None
+        self.skipped: Counter[str] = Counter()
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=options.learning_rate, eps=1e-5, fused=True)
 
     def losses(self, batch: Minibatch) -> Losses:
@@ -149,6 +163,7 @@ class PPOLearner:
             entropy=evaluation.entropy,
             capacity=evaluation.capacity,
             weight=weight,
+            log_prob=torch.where(batch.alive.unsqueeze(-1) > 0, evaluation.log_prob.detach(), 0.0),
         )
 
     def _rescue(self, params: Tensor, batch: Minibatch, weight: Tensor) -> Tensor:
@@ -166,6 +181,8 @@ class PPOLearner:
     def update(self, rollout: Rollout, last_value: Tensor, progress: float) -> dict[str, float]:
         """Improves the policy by one rollout.
 
+        A minibatch in which a number is not finite is left out, counted in ``ppo/skipped`` and in :attr:`skipped`.
+
         Args:
             rollout: What happened.
             last_value: Value of the state after the last step ``[R]``.
@@ -175,8 +192,13 @@ class PPOLearner:
             Metrics ``ppo/...``, ``policy/...`` and ``heads/<head>/...``, means over the minibatches.
 
         Raises:
-            FloatingPointError: A loss or a gradient was not finite; the policy is spoilt, the last checkpoint is not.
+            NonFiniteError: The rollout held a number that is not finite, or no minibatch could be used. Policy,
+                optimiser and controller are as they were.
         """
+        self.skipped.clear()
+        parts = broken_parts(rollout, last_value)
+        if parts:
+            raise NonFiniteError(parts, "in the rollout")
         options = self.options
         learning_rate = self._set_learning_rate(progress)
         advantage = generalized_advantages(
@@ -192,29 +214,57 @@ class PPOLearner:
         told: list[Tensor] = []
         epochs = rollout.minibatches(advantage, options.minibatch_size, options.epochs, self.generator)
         for batches in epochs:
+            before = len(told)
             for batch in batches:
                 losses = self.losses(batch)
                 gradient_shares = gradient_shares or self._gradient_shares(losses)
-                told.append(self._descend(losses, progress))
-            if options.target_kl is not None:
-                divergence = torch.stack(told[-len(batches) :])[:, _TOLD.index("ppo/approx_kl")].mean()
+                taken = self._descend(losses, progress)
+                if taken is not None:
+                    told.append(taken)
+            if options.target_kl is not None and len(told) > before:
+                divergence = torch.stack(told[before:])[:, _TOLD.index("ppo/approx_kl")].mean()
                 if float(divergence) > options.target_kl:
                     break
+        if not told:
+            raise NonFiniteError(self.skipped, "in every minibatch, while the rollout was finite")
         means = torch.stack(told).mean(0).tolist()
         metrics = dict(zip(_TOLD, means, strict=True))
-        _refuse_non_finite(metrics, rollout)
         metrics["ppo/explained_variance"] = float(explained_variance(rollout.value, advantage, rollout.alive))
         metrics["ppo/learning_rate"] = learning_rate
         metrics["ppo/updates"] = float(len(told))
+        metrics["ppo/skipped"] = float(self.skipped.total())
         return metrics | self.controller.metrics() | gradient_shares
 
-    def _descend(self, losses: Losses, progress: float) -> Tensor:
-        """Takes one step of the optimiser and one of the controller; returns what it tells."""
+    def metrics_without_update(self, progress: float) -> dict[str, float]:
+        """Returns what :meth:`update` would, for an iteration whose update was left out: NaN for what is not known."""
+        unknown = dict.fromkeys((*_TOLD, "ppo/explained_variance"), math.nan)
+        heads = self.controller.heads
+        controller = self.controller.metrics() or {f"heads/{name}/alpha": math.nan for name in heads}
+        shares = {f"heads/{name}/bonus_to_policy_grad": math.nan for name in heads}
+        known = {
+            "ppo/learning_rate": self._set_learning_rate(progress),
+            "ppo/updates": 0.0,
+            "ppo/skipped": float(max(1, self.skipped.total())),
+        }
+        return unknown | known | controller | shares
+
+    def _descend(self, losses: Losses, progress: float) -> Tensor | None:
+        """Takes one step of the optimiser and one of the controller; returns what it tells.
+
+        Where a term is not finite it takes no step, counts the term, and returns ``None``.
+        """
         options = self.options
         loss = losses.policy + options.value_coef * losses.value - losses.bonus + options.rescue_coef * losses.rescue
         self.optimizer.zero_grad()
         loss.backward()
         grad_norm = nn.utils.clip_grad_norm_(self.policy.parameters(), options.max_grad_norm)
+        active = (losses.entropy.detach() * losses.weight).sum()
+        # One question to the device per minibatch; which term it was is asked only when the answer is no.
+        if not bool(torch.isfinite(loss.detach() + grad_norm + active)):
+            term = broken_term(losses, grad_norm)
+            if term is not None:
+                self._leave_out(term, losses)
+                return None
         self.optimizer.step()
         self.controller.observe(losses.entropy.detach(), capacity=losses.capacity, weight=losses.weight)
         self.controller.step(progress=progress)
@@ -229,6 +279,15 @@ class PPOLearner:
             grad_norm,
         )
         return torch.stack([term.detach() for term in terms])
+
+    def _leave_out(self, term: str, losses: Losses) -> None:
+        """Takes no step for a minibatch, and counts why."""
+        self.skipped[term] += 1
+        self.optimizer.zero_grad()
+        if term == "entropy":
+            # The controller holds such a head by itself, and counts it in heads/<head>/skipped.
+            self.controller.observe(losses.entropy.detach(), capacity=losses.capacity, weight=losses.weight)
+            self.controller.step()
 
     def _gradient_shares(self, losses: Losses) -> dict[str, float]:
         """Returns, per head, how strongly the bonus pulls at the head's outputs relative to the surrogate.
@@ -270,20 +329,6 @@ class PPOLearner:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # torch would go on working in the given tensors
         self.controller.load_state_dict(state["controller"])
-
-
-def _refuse_non_finite(metrics: Mapping[str, float], rollout: Rollout) -> None:
-    """Ends a training whose numbers have broken, and says where it began."""
-    broken = [name for name, mean in metrics.items() if not math.isfinite(mean)]
-    if not broken:
-        return
-    inputs = ("observation", "reward", "bootstrap", "value", "log_prob")
-    origin = [name for name in inputs if not bool(torch.isfinite(getattr(rollout, name)).all())]
-    cause = f"the rollout's {' and '.join(origin)} were not finite either" if origin else "the rollout was finite"
-    raise FloatingPointError(
-        f"{', '.join(broken)} became NaN or infinite in the update; {cause}. The policy is spoilt: continue from the "
-        "last checkpoint, with a lower ppo.learning_rate if the game's observations and rewards are in order"
-    )
 
 
 def explained_variance(value: Tensor, advantage: Tensor, alive: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class Figure:
         return statistics.median(self.values)
 
 
-def machine() -> dict[str, str]:
+def machine(config: RunConfig) -> dict[str, str]:
     """Returns what the figures depend on: processor, cores, load, threads, versions."""
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     packages = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
@@ -65,7 +65,7 @@ def machine() -> dict[str, str]:
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "load before": load,
-        "torch threads": str(torch.get_num_threads()),
+        "torch threads": str(config.run.threads),
         "versions": f"python {platform.python_version()}, {packages}",
     }
 
@@ -74,7 +74,7 @@ def bench_env(config: RunConfig, sizes: tuple[int, ...] = (1, 64, 1024, 8192), *
     """Returns agent-steps/s of the game alone, with random legal actions drawn beforehand.
 
     The dogfight is measured with its other options as given, but with guns only, with all weapons, and four against
-    four; then the steps of one game through its PettingZoo face, and its memory.
+    four, and the memory of one game.
 
     Args:
         config: Names the game.
@@ -90,7 +90,6 @@ def bench_env(config: RunConfig, sizes: tuple[int, ...] = (1, 64, 1024, 8192), *
         figures += [_game_speed(config, options, label, size, seconds) for size in sizes]
         game = make(config.game.name, options, num_games=1, seed=1)
         figures.append(Figure(f"{label}, memory per game", "bytes", (getattr(game, "bytes_per_game", math.nan),)))
-        figures.append(_face_speed(options, label, seconds))
     return figures
 
 
@@ -107,29 +106,6 @@ def _game_speed(config: RunConfig, options: Mapping[str, Any], label: str, size:
             play(step)
         rates.append(steps * size * game.num_seats / (time.perf_counter() - started))
     return Figure(f"{label}, N = {size}", "agent-steps/s", tuple(rates))
-
-
-def _face_speed(options: Mapping[str, Any], label: str, seconds: float) -> Figure:
-    """Measures steps of one game through ``parallel_env``, with actions drawn beforehand and resets where it ends."""
-    env = importlib.import_module("headctl_envs.dogfight_v0").parallel_env(**options)
-    env.reset(seed=1)
-    for agent in env.possible_agents:
-        env.action_space(agent).seed(1)
-    drawn = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(16)]
-
-    def play(step: int) -> None:
-        if not env.agents:
-            env.reset()
-        env.step(drawn[step % len(drawn)])
-
-    steps = _calibrated(play, seconds)
-    rates = []
-    for _ in range(_REPETITIONS):
-        started = time.perf_counter()
-        for step in range(steps):
-            play(step)
-        rates.append(steps / (time.perf_counter() - started))
-    return Figure(f"{label}, one game in PettingZoo", "environment steps/s", tuple(rates))
 
 
 def bench_pilots(config: RunConfig, games: int = 400) -> list[Figure]:
@@ -154,32 +130,117 @@ def bench_pilots(config: RunConfig, games: int = 400) -> list[Figure]:
     return figures
 
 
+def bench_face(config: RunConfig, *, seconds: float = 1.0) -> list[Figure]:
+    """Returns environment-steps/s of one dogfight through its PettingZoo face, in every action layout.
+
+    An environment-step is one call of ``step``, with an action of every agent. Actions are drawn beforehand. The same
+    dogfights are measured as by :func:`bench_env`.
+
+    Args:
+        config: Names the game; there are no figures of other games.
+        seconds: How long each repetition plays.
+    """
+    if config.game.name != "dogfight":
+        return []
+    torch.set_num_threads(config.run.threads)
+    face = importlib.import_module("headctl_envs.dogfight_v0")
+    layouts = importlib.import_module("headctl_envs.dogfight.layouts").LAYOUTS
+    figures = []
+    for label, changes in DOGFIGHTS.items():
+        for layout in layouts:
+            env = face.parallel_env(action_layout=layout, **{**config.game.options, **changes})
+            figures.append(Figure(f"{label}, PettingZoo, {layout}", "environment-steps/s", _face_speeds(env, seconds)))
+    return figures
+
+
+def _face_speeds(env: Any, seconds: float) -> tuple[float, ...]:
+    env.reset(seed=1)
+    for agent in env.possible_agents:
+        env.action_space(agent).seed(1)
+    actions = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(64)]
+
+    def play(step: int) -> None:
+        env.step(actions[step % len(actions)])
+        if not env.agents:
+            env.reset()
+
+    steps = _calibrated(play, seconds)
+    rates = []
+    for _ in range(_REPETITIONS):
+        started = time.perf_counter()
+        for step in range(steps):
+            play(step)
+        rates.append(steps / (time.perf_counter() - started))
+    return tuple(rates)
+
+
 def bench_train(config: RunConfig, *, iterations: int = 6) -> list[Figure]:
-    """Returns agent-steps/s of the whole training loop, and the share of time that playing takes.
+    """Returns agent-steps/s of the whole training loop, and the shares of its time that playing and control take.
 
     Args:
         config: The run to measure; it leaves nothing behind.
         iterations: Iterations per repetition, after two that are not counted.
     """
-    rates, shares = [], []
+    rates, shares, controls = [], [], []
     for _ in range(_REPETITIONS):
         with tempfile.TemporaryDirectory() as folder:
-            records = Trainer(config, Path(folder)).iterations()
+            trainer = Trainer(config, Path(folder))
+            clock = Stopwatch(trainer.controller, ("observe", "step"))
+            records = trainer.iterations()
             for _ in range(2):
                 next(records)
+            clock.elapsed_s = 0.0
             counted = [next(records) for _ in range(iterations)]
         rollout, update = (sum(record[f"perf/{part}_s"] for record in counted) for part in ("rollout", "update"))
         taken = sum(record["perf/agent_steps_per_s"] * _duration(record) for record in counted)
         rates.append(taken / (rollout + update))
-        shares.append(rollout / (rollout + update))
+        shares.append(100.0 * rollout / (rollout + update))
+        controls.append(100.0 * clock.elapsed_s / (rollout + update))
     return [
         Figure("training", "agent-steps/s", tuple(rates)),
-        Figure("share of time spent playing", "1", tuple(shares)),
+        Figure("share of time spent playing", "%", tuple(shares)),
+        Figure("share of time in observe and step", "%", tuple(controls)),
     ]
 
 
-def bench_controller(heads: int = 12, rows: int = 4096) -> list[Figure]:
-    """Returns the cost of the controller's three calls on packed ``[rows, heads]`` tensors."""
+class Stopwatch:
+    """Adds up the time that an object spends in some of its methods. Replaces them on this one object.
+
+    Attributes:
+        elapsed_s: Wall time so far.
+    """
+
+    def __init__(self, watched: object, methods: tuple[str, ...]) -> None:
+        """Begins to watch.
+
+        Args:
+            watched: The object.
+            methods: Names of its methods.
+        """
+        self.elapsed_s = 0.0
+        for name in methods:
+            setattr(watched, name, self._timed(getattr(watched, name)))
+
+    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return method(*args, **kwargs)
+            finally:
+                self.elapsed_s += time.perf_counter() - started
+
+        return timed
+
+
+def bench_controller(config: RunConfig, *, heads: int = 12, rows: int = 4096) -> list[Figure]:
+    """Returns the cost of the controller's three calls on packed ``[rows, heads]`` tensors.
+
+    Args:
+        config: Says how many threads torch may use.
+        heads: Number of heads H, each among nine choices.
+        rows: Number of samples B.
+    """
+    torch.set_num_threads(config.run.threads)
     controller = MultiHeadEntropyController({f"head{index}": {"target": 0.5, "choices": 9} for index in range(heads)})
     entropy = torch.rand(rows, heads, requires_grad=True)
     weight = (torch.rand(rows, heads) > 0.5).float()

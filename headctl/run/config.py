@@ -63,6 +63,8 @@ def _plain_number(text: str) -> int | float | str:
 Whole = Annotated[int, BeforeValidator(_whole)]
 Real = Annotated[float, BeforeValidator(_real)]
 _SEED_MAX = 2**31 - 1
+_ROWS_MAX = 100_000_000
+"""Rows of a rollout: beyond it no machine has the memory."""
 
 
 def _key(default: Any, description: str, unit: str = "", **bounds: Any) -> Any:
@@ -87,15 +89,17 @@ class GameSection(_Section):
 class PolicySection(_Section):
     """The network: a trunk shared by all heads and the critic."""
 
-    hidden: list[Whole] = _key([128, 128], "width of every hidden layer of the trunk", "neurons", min_length=1)
+    hidden: list[Annotated[Whole, Field(ge=1, le=65_536)]] = _key(
+        [128, 128], "width of every hidden layer of the trunk", "neurons", min_length=1, max_length=64
+    )
     activation: Literal["tanh", "relu", "elu", "silu"] = _key("tanh", "activation of the hidden layers")
 
 
 class PPOSection(_Section):
     """The PPO update (Schulman et al. 2017)."""
 
-    rollout_steps: Whole = _key(64, "decisions of every game between two updates", "decisions", ge=1)
-    epochs: Whole = _key(4, "passes over the rollout in one update", "passes", ge=1)
+    rollout_steps: Whole = _key(64, "decisions of every game between two updates", "decisions", ge=1, le=1_000_000)
+    epochs: Whole = _key(4, "passes over the rollout in one update", "passes", ge=1, le=10_000)
     minibatch_size: Whole = _key(4096, "rows of a minibatch", "rows", ge=2)
     gamma: Real = _key(0.995, "discount per decision", ge=0.0, le=1.0)
     gae_lambda: Real = _key(0.95, "lambda of generalised advantage estimation", ge=0.0, le=1.0)
@@ -120,16 +124,16 @@ class SelfPlaySection(_Section):
     latest_share: Real = _key(
         0.5, "share of the games against the latest policy itself, where both seats learn", ge=0.0, le=1.0
     )
-    pool_size: Whole = _key(16, "frozen snapshots that are kept as opponents", "policies", ge=1)
+    pool_size: Whole = _key(16, "frozen snapshots that are kept as opponents", "policies", ge=1, le=100_000)
     snapshot_every: Whole = _key(500_000, "distance between two snapshots", "agent-steps", ge=1)
-    slots: Whole = _key(4, "opponents in play at once", "policies", ge=1)
+    slots: Whole = _key(4, "opponents in play at once", "policies", ge=1, le=100_000)
     slot_iterations: Whole = _key(8, "iterations before an opponent is drawn anew", "iterations", ge=1)
 
 
 class EvaluationSection(_Section):
     """Matches against every scripted pilot of the game, half of the games from each seat."""
 
-    games: Whole = _key(200, "games of a match", "games", ge=2)
+    games: Whole = _key(200, "games of a match", "games", ge=2, le=1_000_000)
     every: Whole = _key(0, "distance between two evaluations; 0: at the end only", "agent-steps", ge=0)
     options: dict[str, Any] = _key({}, "options of the game that differ in evaluation from those in training")
     seed: Whole = _key(1_000_003, "seed of the evaluation games, apart from training's", ge=0, le=_SEED_MAX)
@@ -140,6 +144,23 @@ class CheckpointSection(_Section):
 
     every: Whole = _key(1_000_000, "distance between two checkpoints; one more is made at the end", "agent-steps", ge=1)
     keep: Whole = _key(3, "newest checkpoints that are kept", "checkpoints", ge=1)
+    milestones: Whole = _key(
+        1_000_000,
+        "of the older ones, the first at or after this many agent-steps is kept too, and after every doubling; 0: none",
+        "agent-steps",
+        ge=0,
+    )
+
+
+class FaultsSection(_Section):
+    """What happens when numbers stop being finite. Explained in docs/robustness.md."""
+
+    max_skipped: Whole = _key(
+        5, "updates in a row that may be left out before the last good checkpoint is restored", "updates", ge=1
+    )
+    max_restores: Whole = _key(
+        3, "restores without a new checkpoint in between, before the training ends with exit code 1", "restores", ge=0
+    )
 
 
 class RunSection(_Section):
@@ -165,6 +186,7 @@ class RunConfig(_Section):
         default_factory=EvaluationSection, description="matches against the scripted pilots"
     )
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection, description="saved states")
+    faults: FaultsSection = Field(default_factory=FaultsSection, description="numbers that are not finite")
     run: RunSection = Field(default_factory=RunSection, description="where and on what the run works")
 
     @property
@@ -363,6 +385,13 @@ def _contradictions(config: RunConfig) -> list[str]:
             f"(game.num_games {config.game.num_games} * ppo.rollout_steps {config.ppo.rollout_steps} * "
             f"(1 + selfplay.latest_share {config.selfplay.latest_share:g})); lower it or play more"
         )
+    if rows > _ROWS_MAX:
+        problems.append(
+            f"ppo.rollout_steps: a rollout of {rows:_} rows (game.num_games {config.game.num_games} * "
+            f"ppo.rollout_steps {config.ppo.rollout_steps} * (1 + selfplay.latest_share "
+            f"{config.selfplay.latest_share:g})) is more than "
+            f"{_ROWS_MAX:_}; lower one of them"
+        )
     return problems
 
 
@@ -394,6 +423,7 @@ def _problem(details: ErrorDetails) -> str:
         "less_than_equal": f"must be at most {context.get('le')}",
         "finite_number": "must be a finite number",
         "too_short": "must not be empty",
+        "too_long": f"must have at most {context.get('max_length')} entries",
         "string_too_short": "must not be empty",
         "string_pattern_mismatch": "must be `cpu`, `cuda` or `cuda:N`",
     }

@@ -198,6 +198,14 @@ METRICS: tuple[Metric, ...] = (
         "Above 0.1: lower the target, or give it as a fraction, which follows the legal actions",
     ),
     Metric(
+        "heads/<head>/time_<status>",
+        "1",
+        "Share of all updates since the start of the run that the head spent in a status: time_tracking, time_slack, "
+        "time_saturated, time_inactive, time_collapsed, time_fixed; only those that it can have",
+        "time_tracking and time_slack add up to nearly 1",
+        "time_saturated above 0.1: the target is out of reach for long stretches, lower it",
+    ),
+    Metric(
         "heads/<head>/bonus_to_policy_grad",
         "1",
         "Gradient norm of the head's entropy bonus divided by that of the policy loss, both with respect to the head's "
@@ -279,6 +287,14 @@ METRICS: tuple[Metric, ...] = (
         "close to epochs * minibatches",
         "Few: the early stop cuts most of the update, lower learning_rate",
     ),
+    Metric(
+        "ppo/skipped",
+        "minibatches",
+        "Minibatch updates of this iteration that were left out because a number was not finite; 1 where the rollout "
+        "itself held one and the whole update was left out. faults.jsonl names the terms",
+        "0",
+        "Any other number: see faults.jsonl; repair the game's observations or rewards, or lower ppo.learning_rate",
+    ),
     Metric("selfplay/pool_size", "policies", "Frozen snapshots in the pool", "grows to pool_size", "-"),
     Metric(
         "selfplay/games",
@@ -340,7 +356,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "perf/rss_mb",
         "MB",
-        "Largest memory of the process so far",
+        "Resident memory of the process now (where the system does not tell: its largest so far)",
         "flat after a while",
         "Growing: a leak, please report it",
     ),

@@ -1,20 +1,25 @@
 """Records of a run on disk: ``metrics.jsonl``, one JSON object per line, and TensorBoard."""
 
+import contextlib
 import json
 import math
+import os
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from headctl.entropy.status import HeadStatus
+from headctl.run import durable
 
 Record = dict[str, float | str]
 """One iteration: metric name -> number (``nan`` where there is nothing to say) or, for ``status``, its name."""
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_DIR = "tensorboard"
+_MAX_BYTES = 4 << 30  # of a metrics file: more than a million iterations
 
 
 class MetricsError(ValueError):
@@ -78,11 +83,27 @@ def read_metrics(path: Path) -> list[Record]:
 
 def _read_lines(path: Path) -> list[tuple[Record, bytes]]:
     try:
+        if path.exists() and not path.is_file():
+            raise MetricsError(f"{path}: is no file")
+        if path.stat().st_size > _MAX_BYTES:
+            raise MetricsError(f"{path}: is larger than {_MAX_BYTES >> 30} GiB; it is not read")
         data = path.read_bytes()
     except OSError as error:
         raise MetricsError(f"{path}: cannot be read ({error.strerror})") from error
+    lines, broken = _parse_lines(data)
+    if broken:
+        raise MetricsError(f"{path}, line {broken[0]}: not a JSON object")
+    return lines
+
+
+def _parse_lines(data: bytes) -> tuple[list[tuple[Record, bytes]], list[int]]:
+    """Returns the records with their lines, and the numbers of the lines that are none.
+
+    A last line without its end was still being written, and counts as neither.
+    """
     lines = data.split(b"\n")
     records: list[tuple[Record, bytes]] = []
+    broken = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -90,18 +111,19 @@ def _read_lines(path: Path) -> list[tuple[Record, bytes]]:
             values = json.loads(line)
         except (ValueError, RecursionError):
             values = None
-        if not isinstance(values, dict):
-            if number == len(lines):  # no newline after it: the line was still being written
-                break
-            raise MetricsError(f"{path}, line {number}: not a JSON object")
-        records.append(({key: math.nan if value is None else value for key, value in values.items()}, line))
-    return records
+        if isinstance(values, dict):
+            records.append(({key: math.nan if value is None else value for key, value in values.items()}, line))
+        elif number < len(lines):
+            broken.append(number)
+    return records, broken
 
 
 class MetricsWriter:
     """Writes records to ``metrics.jsonl`` and, if wanted, to TensorBoard.
 
-    Every line is flushed when it is written, so a reader beside the run sees all finished iterations.
+    Every line is handed to the system in one piece when it is written, so a reader beside the run sees all finished
+    iterations and a kill leaves at most one partial line. A full disk loses nothing: lines that could not be written
+    are kept and written first, as soon as there is room.
 
     Args:
         run_dir: Folder of the run; must exist.
@@ -109,20 +131,33 @@ class MetricsWriter:
         tensorboard: Whether to write TensorBoard files too.
         resume_from: ``None`` starts anew. A number of agent-steps continues a run from the checkpoint made at that
             moment: later records, and a half-written last line, are cut off first.
+        tell: Gets one line when something cannot be written, and when it can be again.
+
+    Raises:
+        MetricsError: The file is a link: it might lead to somebody else's file.
+        OSError: The folder cannot be written to.
     """
 
     def __init__(
-        self, run_dir: Path, heads: Sequence[str] = (), *, tensorboard: bool = True, resume_from: int | None = None
+        self,
+        run_dir: Path,
+        heads: Sequence[str] = (),
+        *,
+        tensorboard: bool = True,
+        resume_from: int | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self._path = Path(run_dir) / METRICS_FILE
+        self._tell = tell or _warn
+        self._pending: list[bytes] = []
+        self._in_trouble = False
+        if self._path.is_symlink():
+            raise MetricsError(f"{self._path}: is a link; it is not written to")
         if resume_from is None:
             self._path.write_bytes(b"")
         elif self._path.exists():
-            kept = [line for record, line in _read_lines(self._path) if _steps(record) <= resume_from]
-            scratch = self._path.with_suffix(".tmp")
-            scratch.write_bytes(b"".join(line + b"\n" for line in kept))
-            scratch.replace(self._path)
-        self._file = self._path.open("a", encoding="utf-8", newline="\n")
+            self._cut(resume_from)
+        self._file = self._open()
         self._board = None
         if tensorboard:
             # TensorBoard takes a second to import and reading a run needs none of it.
@@ -133,25 +168,102 @@ class MetricsWriter:
             if heads:
                 self._board.add_custom_scalars(tensorboard_layout(heads))
 
+    def _cut(self, resume_from: int) -> None:
+        """Keeps the records up to a moment; broken lines are dropped and told of, whatever the reason."""
+        lines, broken = _parse_lines(self._path.read_bytes())
+        kept = [line for record, line in lines if _steps(record) <= resume_from]
+        durable.write_bytes(self._path, b"".join(line + b"\n" for line in kept))
+        if broken:
+            numbers = ", ".join(str(number) for number in broken[:5])
+            self._tell(f"{self._path}: broken lines were dropped: {numbers}{' ...' if len(broken) > 5 else ''}")
+        last = next((_steps(record) for record, _ in reversed(lines) if _steps(record) <= resume_from), 0)
+        if last != resume_from:
+            self._tell(f"{self._path}: its records end at {last:g} agent-steps, the checkpoint is of {resume_from}")
+
+    def _open(self) -> BinaryIO:
+        # Unbuffered: what the disk refuses must not stay in a buffer that writes it at the wrong moment.
+        file = self._path.open("a+b", buffering=0)
+        self._size = os.fstat(file.fileno()).st_size
+        return file
+
     def write(self, record: Mapping[str, Any]) -> None:
         """Appends one record; ``record["agent_steps"]`` is its place on the axis."""
-        self._file.write(to_json_line(record) + "\n")
-        self._file.flush()
+        self._pending.append(to_json_line(record).encode("utf-8") + b"\n")
+        try:
+            self._flush()
+        except OSError as error:
+            if not self._in_trouble:
+                self._tell(f"{self._path}: cannot be written ({_reason(error)}); the records are kept until it can")
+            self._in_trouble = True
+        else:
+            if self._in_trouble:
+                self._tell(f"{self._path}: can be written again, nothing is missing")
+            self._in_trouble = False
+        self._write_board(record)
+
+    def _flush(self) -> None:
+        """Writes what is pending, whole lines only.
+
+        Raises:
+            OSError: The disk is full, or the folder is gone.
+        """
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            self._write_anew()
+        while self._pending:
+            line = self._pending[0]
+            written = 0
+            try:
+                while written < len(line):
+                    written += os.write(self._file.fileno(), line[written:])
+            except BaseException:
+                os.ftruncate(self._file.fileno(), self._size)
+                raise
+            self._size += len(line)
+            del self._pending[0]
+
+    def _write_anew(self) -> None:
+        """The file was removed while it was open: its content is still there to be written again."""
+        content = os.pread(self._file.fileno(), self._size, 0)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        durable.write_bytes(self._path, content)
+        self._file.close()
+        self._file = self._open()
+        self._tell(f"{self._path}: had been removed and was written again")
+
+    def _write_board(self, record: Mapping[str, Any]) -> None:
         if self._board is None:
             return
         step = int(record["agent_steps"])
-        for key, value in record.items():
-            if "/" not in key:
-                continue
-            number = float(HeadStatus[value]) if isinstance(value, str) else float(value)
-            if not math.isnan(number):
-                self._board.add_scalar(key, number, step)
+        try:
+            for key, value in record.items():
+                if "/" not in key:
+                    continue
+                number = float(HeadStatus[value]) if isinstance(value, str) else float(value)
+                if not math.isnan(number):
+                    self._board.add_scalar(key, number, step)
+        except OSError as error:
+            self._board = None
+            self._tell(f"TensorBoard files cannot be written ({_reason(error)}) and end here; {METRICS_FILE} goes on")
+
+    def sync(self) -> None:
+        """Makes sure that all records are on the disk; a checkpoint must not be younger than they are.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        self._flush()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Closes both files; nothing may be written afterwards."""
+        try:
+            self._flush()
+        except OSError as error:
+            self._tell(f"{self._path}: {len(self._pending)} records could not be written ({_reason(error)})")
         self._file.close()
         if self._board is not None:
-            self._board.close()
+            with contextlib.suppress(OSError):
+                self._board.close()
 
     def __enter__(self) -> Self:
         return self
@@ -160,6 +272,14 @@ class MetricsWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def _steps(record: Record) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from headctl.run import durable
 from headctl.run.config import RunConfig
 from headctl.run.findings import Finding, HeadReport, explain_head, explain_run, steps_text
 from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder
@@ -38,9 +39,8 @@ def match_to_json(result: MatchResult) -> dict[str, Any]:
 def write_evaluation(run_dir: Path, name: str, scores: Mapping[str, MatchResult], agent_steps: int) -> Path:
     """Writes a match table to ``eval/<name>.json`` and returns the file."""
     path = run_dir / EVALUATION_DIR / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
     content = {"agent_steps": agent_steps, "opponents": {who: match_to_json(score) for who, score in scores.items()}}
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    durable.write_text(path, json.dumps(content, indent=2) + "\n")
     return path
 
 

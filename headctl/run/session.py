@@ -4,9 +4,8 @@ Loads torch; the command line imports it only when a training or a match is want
 """
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -14,22 +13,23 @@ import torch
 from rich.console import Console
 
 from headctl.messages import unknown_name
+from headctl.run.agent import load_agent
 from headctl.run.checkpoint import list_checkpoints
 from headctl.run.config import ConfigError, RunConfig
-from headctl.run.console import TrainingView, training_view
-from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder, is_run_folder
-from headctl.run.metrics import names_in
+from headctl.run.console import training_view
+from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder, enter_run_folder, is_run_folder
+from headctl.run.lock import RunLock
 from headctl.run.plots import write_plots
 from headctl.run.records import METRICS_FILE, TENSORBOARD_DIR, MetricsWriter
-from headctl.run.report import EVALUATION_DIR, RunReader, build_report, write_evaluation
+from headctl.run.report import RunReader, build_report
 from headctl.run.report_view import render_report
-from headctl.run.trainer import Trainer, load_policy
+from headctl.run.sitting import FINAL_EVALUATION, INTERRUPTED, Sitting, StopRequest
 from headctl.selfplay.catalog import make
 from headctl.selfplay.games import VectorGame
 from headctl.selfplay.match import PilotPlayer, Player, PolicyPlayer, play_match
 from headctl.selfplay.results import MatchResult
 
-FINAL_EVALUATION = "final"
+__all__ = ["FINAL_EVALUATION", "Arena", "MetricsWriter", "StopRequest", "check_device", "match_label", "train"]
 
 
 def check_device(config: RunConfig) -> None:
@@ -44,23 +44,16 @@ def check_device(config: RunConfig) -> None:
         raise ConfigError(f"run.device: {config.run.device!r} is not on this machine. Allowed: {there}")
 
 
-@dataclass(slots=True)
-class StopRequest:
-    """Whether the user has asked the training to end, and with which exit code."""
-
-    exit_code: int = 0
-
-
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
     """Turns the first Ctrl-C (or SIGTERM) into a wish, granted after the iteration; the second one ends at once."""
     request = StopRequest()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(number: int, _: FrameType | None) -> None:
+    def ask(_: int, __: FrameType | None) -> None:
         if request.exit_code:
             raise KeyboardInterrupt
-        request.exit_code = 128 + number
+        request.exit_code = INTERRUPTED
 
     for number in before:
         signal.signal(number, ask)
@@ -78,48 +71,27 @@ def train(config: RunConfig, run_dir: Path, console: Console, *, resume: bool) -
         config: The resolved configuration.
         run_dir: The run's folder, made before.
         console: Where the live view and the summary go.
-        resume: Continue from the newest checkpoint.
+        resume: Continue from the newest checkpoint that is whole; a run that was killed before its first one begins.
 
     Returns:
-        The exit code: 0 when the training is complete, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit code: 0 when the training is complete, 130 after Ctrl-C or SIGTERM.
 
     Raises:
         CheckpointError: Nothing to resume from.
+        RunLockError: Somebody else works in the folder.
+        RunFolderError: Parts of the folder are links to elsewhere.
+        RunFailedError: The training cannot go on: the numbers or the game have broken, or the disk is full.
     """
-    with stop_on_signal() as stop, training_view(console, str(run_dir), config.total_steps) as view:
-        trainer = Trainer(config, run_dir, resume=resume)
-        resume_from = trainer.agent_steps if resume else None
-        heads = list(trainer.controller.heads)
-        with MetricsWriter(run_dir, heads, tensorboard=config.run.tensorboard, resume_from=resume_from) as writer:
-            for record in trainer.iterations():
-                if trainer.agent_steps >= config.total_steps:
-                    record.update(_final_evaluation(trainer, record, view))
-                writer.write(record)
-                view.update(record)
-                if stop.exit_code:
-                    break
-        if stop.exit_code and trainer.agent_steps < config.total_steps:
-            view.message(f"interrupted; saved {trainer.save()}")
-            view.message(f"continue with: headctl train {run_dir} --resume")
-            return stop.exit_code
-        if not (run_dir / EVALUATION_DIR / f"{FINAL_EVALUATION}.json").exists():
-            # The last sitting ended between its last checkpoint and the end of the closing matches.
-            _final_evaluation(trainer, {}, view)
-    summarise(run_dir, console)
+    with RunLock(run_dir), stop_on_signal() as stop, training_view(console, str(run_dir), config.total_steps) as view:
+        enter_run_folder(run_dir)
+        exit_code = Sitting(config, run_dir, view, stop).run(resume=resume)
+        if exit_code:
+            return exit_code
+    try:
+        summarise(run_dir, console)
+    except OSError as error:
+        console.print(f"the training is complete; its pictures cannot be written: {error.strerror or error}")
     return 0
-
-
-def _final_evaluation(trainer: Trainer, record: Mapping[str, float], view: TrainingView) -> dict[str, float]:
-    """Plays the closing matches, unless this record has them already, and keeps them in ``eval/`` too."""
-    found = {
-        who: MatchResult(*(int(record[f"eval/{who}/{part}"]) for part in ("wins", "losses", "draws")))
-        for who in names_in(record, "eval")
-    }
-    if not found:
-        view.message(f"playing {trainer.config.evaluation.games} games against every scripted pilot")
-    results = found or trainer.evaluate()
-    write_evaluation(trainer.run_dir, FINAL_EVALUATION, results, trainer.agent_steps)
-    return {key: value for who, result in results.items() for key, value in result.metrics(f"eval/{who}").items()}
 
 
 def summarise(run_dir: Path, console: Console) -> None:
@@ -149,9 +121,9 @@ class Arena:
         check_run_folder(run_dir)
         self.run_dir = run_dir
         self.config = RunReader.config_of(run_dir)
-        self._player = PolicyPlayer(load_policy(self.config, run_dir))
+        policy, self.agent_steps = load_agent(self.config, run_dir)
+        self._player = PolicyPlayer(policy)
         self._sample = self._make_game(1, 0)
-        self.agent_steps = int(list_checkpoints(run_dir)[-1].stem.rpartition("_")[2])
 
     @property
     def pilots(self) -> tuple[str, ...]:
@@ -185,7 +157,7 @@ class Arena:
                 f"heads {theirs.action_space}; {self.run_dir} has {self.config.game.name} with {mine.observation_dim} "
                 f"and {mine.action_space}"
             )
-        return PolicyPlayer(load_policy(other, Path(name)))
+        return PolicyPlayer(load_agent(other, Path(name))[0])
 
     def play(self, opponent: Player, games: int | None = None) -> MatchResult:
         """Plays a match, half of the games from each seat; ``evaluation.games`` of them by default."""

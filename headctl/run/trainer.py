@@ -5,31 +5,36 @@ clock of the machine is kept under ``perf/``.
 """
 
 import math
-import resource
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from headctl.entropy.controller import MultiHeadEntropyController
-from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
-from headctl.policy.network import Policy
+from headctl.ppo.faults import NonFiniteError
 from headctl.ppo.learner import PPOLearner, PPOOptions
+from headctl.ppo.rollout import Rollout
+from headctl.run.agent import build_agent, fitting, load_agent, load_policy, warn
 from headctl.run.checkpoint import (
+    Checkpoint,
     CheckpointError,
     list_checkpoints,
-    load_checkpoint,
     load_snapshot,
+    newest_usable,
     save_checkpoint,
     save_snapshot,
+    set_aside,
+    snapshot_key,
+    snapshot_path,
 )
 from headctl.run.config import RunConfig
+from headctl.run.diagnosis import RunFailedError, TooManyFaultsError, note_fault
+from headctl.run.memory import resident_mb
+from headctl.run.resume import checked
 from headctl.selfplay.catalog import make
 from headctl.selfplay.collector import SelfPlayCollector
 from headctl.selfplay.games import VectorGame
@@ -37,7 +42,14 @@ from headctl.selfplay.league import OpponentPool, Snapshot
 from headctl.selfplay.match import PolicyPlayer, evaluate_against_pilots
 from headctl.selfplay.results import MatchResult
 
+if TYPE_CHECKING:
+    from headctl.run.manifest import FileMark
+
+__all__ = ["Trainer", "build_agent", "load_agent", "load_policy"]
+
 _STREAMS = ("network", "actions", "minibatches", "opponents", "game")
+_RESTORED = 1  # beside the seed: the random streams after a restore are others than those of the beginning
+Tell = Callable[[str], None]
 
 
 class Trainer:
@@ -50,15 +62,20 @@ class Trainer:
         controller: Its temperatures.
         agent_steps: Decisions taken so far by agents that the learner controls.
         iteration: Rounds of rollout and update so far.
+        skipped_in_a_row: Updates left out since the last one that could be used.
+        restores: How often the run has gone back to a checkpoint because its numbers had broken.
+        saved_at: Agent-steps of the newest checkpoint; ``None`` before the first.
+        before_save: Called before a checkpoint is written: what it shall not be younger than is flushed there.
     """
 
-    def __init__(self, config: RunConfig, run_dir: Path, *, resume: bool = False) -> None:
+    def __init__(self, config: RunConfig, run_dir: Path, *, resume: bool = False, tell: Tell | None = None) -> None:
         """Makes game, policy, controller and learner.
 
         Args:
             config: The resolved configuration.
             run_dir: The run's folder; checkpoints and snapshots go there.
-            resume: Continue from the newest checkpoint.
+            resume: Continue from the newest checkpoint that is whole.
+            tell: Gets one line about everything that went wrong and was survived. ``None``: a warning.
 
         Raises:
             CheckpointError: Nothing to resume from, or a checkpoint that is damaged or of another configuration.
@@ -90,6 +107,13 @@ class Trainer:
             seed=_integer(seeds["game"]),
         )
         self.iteration = 0
+        self.skipped_in_a_row = self.restores = 0
+        self.saved_at: int | None = None
+        self.before_save: Callable[[], None] = lambda: None
+        self._tell = tell or warn
+        self._save_due = False
+        self._failed_saves = 0
+        self._marks: dict[int, FileMark] = {}
         self._elapsed_before = 0.0
         self._started = time.perf_counter()
         if resume:
@@ -110,13 +134,18 @@ class Trainer:
     def iterations(self) -> Iterator[dict[str, float]]:
         """Trains until ``total_steps`` is reached; yields one record per iteration.
 
-        Snapshots and checkpoints are written before the record is yielded, so that a run that stops between two records
-        continues behind the last one it has checkpointed.
+        A checkpoint that is due is written when the next record is asked for: the record of its iteration is on disk by
+        then, and a kill in between repeats the iteration instead of losing its record.
+
+        Raises:
+            TooManyFaultsError: ``faults.max_skipped`` updates in a row could not be used; see :meth:`restore`.
+            RunFailedError: The training is complete, and its last checkpoint cannot be written.
+            GameFaultError: The game has raised.
         """
         config = self.config
         while self.agent_steps < config.total_steps:
             before = self.agent_steps
-            record = self._iterate()
+            record, faults = self._iterate()
             done = self.agent_steps >= config.total_steps
             if config.evaluation.every and (done or _crossed(before, self.agent_steps, config.evaluation.every)):
                 for name, result in self.evaluate().items():
@@ -127,22 +156,57 @@ class Trainer:
                 self._freeze()
                 self.controller.opponents_changed()
             if done or _crossed(before, self.agent_steps, config.checkpoint.every):
-                self.save()
+                self._save_due = True
             yield record
+            self._after_record(faults)
 
-    def _iterate(self) -> dict[str, float]:
+    def _after_record(self, faults: Mapping[str, int]) -> None:
+        if self.skipped_in_a_row >= self.config.faults.max_skipped:
+            terms = ", ".join(faults)
+            raise TooManyFaultsError(
+                f"{self.skipped_in_a_row} updates in a row were left out at {self.agent_steps} agent-steps because "
+                f"numbers were not finite: {terms}",
+                faults,
+            )
+        # In the middle of such a row the policy may be spoilt: the last checkpoint is the last good one.
+        if self._save_due and not self.skipped_in_a_row:
+            self._save_or_tell()
+
+    def _save_or_tell(self) -> None:
+        """Writes the checkpoint that is due; one that cannot be written is tried again after the next iteration."""
+        try:
+            self.save()
+        except OSError as error:
+            self._failed_saves += 1
+            problem = f"the checkpoint at {self.agent_steps} agent-steps cannot be written: {_reason(error)}"
+            last = "there is none yet" if self.saved_at is None else f"the last one is of {self.saved_at}"
+            if self.agent_steps >= self.config.total_steps:
+                raise RunFailedError(
+                    f"{problem}; {last}. Make room and continue with: headctl train {self.run_dir} --resume"
+                ) from error
+            if self._failed_saves.bit_count() == 1:  # the first, second, fourth, eighth ... failure in a row
+                self._tell(f"{problem}; {last}, training goes on and tries again")
+            return
+        if self._failed_saves:
+            self._tell(f"checkpoints can be written again: {self.agent_steps} agent-steps")
+        self._failed_saves = 0
+
+    def _iterate(self) -> tuple[dict[str, float], dict[str, int]]:
+        """Plays and learns once; returns the record, and the terms that were not finite with their counts."""
         started = time.perf_counter()
         before = self.agent_steps
         self._game.set_progress(self.progress)
         rollout, last_value, against_pool = self.collector.collect()
         played = time.perf_counter()
         self.controller.advance(agent_steps=self.agent_steps, iterations=self.iteration)
-        learned = self.learner.update(rollout, last_value, self.progress)
+        learned, faults = self._learn(rollout, last_value)
         self.policy.normalizer.update(rollout.observation[rollout.alive > 0])
         updated = time.perf_counter()
         self.iteration += 1
+        if faults:
+            self._note(faults, learned)
         taken = self.agent_steps - before
-        return {
+        record = {
             "agent_steps": self.agent_steps,
             "iteration": self.iteration,
             "progress": self.progress,
@@ -156,9 +220,39 @@ class Trainer:
             "perf/rollout_s": played - started,
             "perf/update_s": updated - played,
             "perf/elapsed_s": self._elapsed_before + updated - self._started,
-            "perf/rss_mb": _resident_mb(),
+            "perf/rss_mb": resident_mb(),
             "perf/wall_time": time.time(),
         }
+        return record, faults
+
+    def _learn(self, rollout: Rollout, last_value: Tensor) -> tuple[dict[str, float], dict[str, int]]:
+        """Updates the policy, or leaves the update out where nothing of it can be used."""
+        try:
+            learned = self.learner.update(rollout, last_value, self.progress)
+        except NonFiniteError as error:
+            self.skipped_in_a_row += 1
+            return self.learner.metrics_without_update(self.progress), error.terms
+        self.skipped_in_a_row = 0
+        return learned, dict(self.learner.skipped)
+
+    def _note(self, faults: Mapping[str, int], learned: Mapping[str, float]) -> None:
+        """Tells of numbers that were not finite, and keeps it in the diary."""
+        whole = bool(self.skipped_in_a_row)
+        terms = ", ".join(faults)
+        what = "the update was" if whole else f"{learned['ppo/skipped']:g} minibatches of the update were"
+        limit = self.config.faults.max_skipped
+        row = f" ({self.skipped_in_a_row} in a row, {limit} at most)" if whole else ""
+        self._tell(f"iteration {self.iteration}: {what} left out{row}; not finite: {terms}")
+        note_fault(
+            self.run_dir,
+            {
+                "iteration": self.iteration,
+                "agent_steps": self.agent_steps,
+                "terms": dict(faults),
+                "whole_update": whole,
+                "in_a_row": self.skipped_in_a_row,
+            },
+        )
 
     def evaluate(self, games: int | None = None) -> dict[str, MatchResult]:
         """Plays the agent as it is against every scripted pilot, half of the games from each seat.
@@ -191,11 +285,38 @@ class Trainer:
         """Puts a copy of the policy into the pool and on disk."""
         snapshot = Snapshot.of(self.policy, self.agent_steps)
         self.pool.add(snapshot)
-        save_snapshot(self.run_dir, snapshot)
+        try:
+            self._marks[snapshot.agent_steps] = save_snapshot(self.run_dir, snapshot)
+        except OSError as error:
+            self._tell(f"the snapshot {snapshot.name} cannot be written yet: {_reason(error)}")
 
     def save(self) -> Path:
-        """Writes a checkpoint of everything and returns its file."""
-        return save_checkpoint(self.run_dir, self.agent_steps, self.state_dict(), keep=self.config.checkpoint.keep)
+        """Writes a checkpoint of everything and returns its file.
+
+        Raises:
+            OSError: It cannot be written; the older ones are still there.
+        """
+        self.before_save()
+        for snapshot in self.pool.snapshots:
+            # Missing where the disk was full or somebody tidied up: the pool in memory still has it.
+            if (
+                snapshot.agent_steps not in self._marks
+                or not snapshot_path(self.run_dir, snapshot.agent_steps).exists()
+            ):
+                self._marks[snapshot.agent_steps] = save_snapshot(self.run_dir, snapshot)
+        self._marks = {snapshot.agent_steps: self._marks[snapshot.agent_steps] for snapshot in self.pool.snapshots}
+        settings = self.config.checkpoint
+        path = save_checkpoint(
+            self.run_dir,
+            self.agent_steps,
+            self.state_dict(),
+            keep=settings.keep,
+            milestones=settings.milestones,
+            snapshots={snapshot_key(steps): mark for steps, mark in self._marks.items()},
+        )
+        self.saved_at = self.agent_steps
+        self._save_due = False
+        return path
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything that a bit-exact resume needs, as plain data."""
@@ -206,68 +327,59 @@ class Trainer:
             "collector": self.collector.state_dict(),
             "pool": self.pool.state_dict(),
             "streams": {name: stream.get_state() for name, stream in self._streams.items()},
+            "restores": self.restores,
+            "config": self.config.model_dump(mode="python"),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over a state of the same configuration; the snapshots that it names are read from the run's folder."""
+    def load_state_dict(self, state: Mapping[str, Any], snapshots: list[Snapshot] | None = None) -> None:
+        """Takes over a state of the same configuration.
+
+        Args:
+            state: As :meth:`state_dict` returns it.
+            snapshots: The opponents that it names; ``None``: they are read from the run's folder.
+        """
+        if snapshots is None:
+            snapshots = [load_snapshot(self.run_dir, int(steps)) for steps in state["pool"]["snapshots"]]
         self.iteration = int(state["iteration"])
         self._elapsed_before = float(state["elapsed_s"])
+        self._started = time.perf_counter()
+        self.restores = int(state["restores"])
         self.learner.load_state_dict(state["learner"])
-        snapshots = [load_snapshot(self.run_dir, int(steps)) for steps in state["pool"]["snapshots"]]
         self.pool.load_state_dict(state["pool"], snapshots)
         self.collector.load_state_dict(state["collector"])
         for name, stream in self._streams.items():
             stream.set_state(state["streams"][name])
+        self.skipped_in_a_row = 0
+
+    def restore(self) -> None:
+        """Goes back to the newest good checkpoint, and on from there with other random streams.
+
+        Without that the run, being a function of its seed, would meet the same numbers again.
+
+        Raises:
+            CheckpointError: There is none.
+        """
+        restores = self.restores + 1
+        self._resume()
+        self.restores = restores
+        seeds = np.random.SeedSequence([self.config.seed, _RESTORED, restores]).spawn(len(self._streams))
+        for stream, seed in zip(self._streams.values(), seeds, strict=True):
+            stream.manual_seed(_integer(seed))
 
     def _resume(self) -> None:
-        checkpoints = list_checkpoints(self.run_dir)
-        if not checkpoints:
+        if not list_checkpoints(self.run_dir):
             raise CheckpointError(f"{self.run_dir}: no checkpoint to resume from; start anew with --force or --name")
-        with _fitting(checkpoints[-1]):
-            self.load_state_dict(load_checkpoint(checkpoints[-1]))
+        newest_usable(self.run_dir, self._take, self._tell)
+        self.saved_at = self.agent_steps
+        self._save_due = False
+        set_aside(self.run_dir, newer_than=self.agent_steps)
 
-
-def build_agent(
-    config: RunConfig, game: VectorGame, generator: torch.Generator
-) -> tuple[Policy, MultiHeadEntropyController]:
-    """Returns the policy and the controller that a configuration asks for, on the game's device."""
-    specs = resolve_heads(describe_space(game.action_space), config.heads)
-    policy = Policy(
-        game.observation_dim,
-        ActionHeads(specs, game.action_space),
-        hidden=config.policy.hidden,
-        activation=config.policy.activation,
-        generator=generator,
-    ).to(game.device)
-    return policy, MultiHeadEntropyController(specs, device=game.device)
-
-
-def load_policy(config: RunConfig, run_dir: Path) -> Policy:
-    """Returns the policy of a run's newest checkpoint.
-
-    Raises:
-        CheckpointError: No checkpoint, or one that is damaged or of another configuration.
-    """
-    checkpoints = list_checkpoints(run_dir)
-    if not checkpoints:
-        raise CheckpointError(f"{run_dir}: no checkpoint yet")
-    game = make(config.game.name, config.game.options, num_games=1, seed=0, device="cpu")
-    policy, _ = build_agent(config, game, torch.Generator())
-    with _fitting(checkpoints[-1]):
-        policy.load_state_dict(load_checkpoint(checkpoints[-1])["learner"]["policy"])
-    return policy
-
-
-@contextmanager
-def _fitting(path: Path) -> Iterator[None]:
-    """Turns whatever a state of another configuration breaks into one message."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
-        what = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: does not fit this configuration: {type(error).__name__}: {what}") from error
+    def _take(self, checkpoint: Checkpoint) -> None:
+        """Takes over a checkpoint, after everything about it was compared with what this run has."""
+        found = checked(checkpoint, self.config, self.state_dict(), self.policy)
+        with fitting(checkpoint):
+            self.load_state_dict(found.state, found.snapshots)
+        self._marks = found.marks
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
@@ -282,7 +394,6 @@ def _generator(seed: np.random.SeedSequence, device: torch.device | str) -> torc
     return torch.Generator(device=device).manual_seed(_integer(seed))
 
 
-def _resident_mb() -> float:
-    """Returns the peak resident memory of this process in megabytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+def _reason(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or type(error).__name__}"

@@ -68,6 +68,24 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own way to declare resolvers
     yaml_constructors: dict[Any, Any] = {}  # noqa: RUF012 - PyYAML's own way to declare constructors
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Builds the node of the next event, and stops at what is too deep or too much before it costs time."""
+        self._depth += 1
+        self._nodes += 1
+        if self._depth > MAX_DEPTH + 1 or self._nodes > MAX_NODES:
+            mark = self.peek_event().start_mark
+            deep = self._depth > MAX_DEPTH + 1
+            what = f"is nested more than {MAX_DEPTH} levels deep" if deep else f"has more than {MAX_NODES} values"
+            raise yaml.MarkedYAMLError(None, None, what, mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
     def construct_plain(self, node: yaml.Node) -> Any:
         """Builds a scalar; an explicit tag such as ``!!float`` passes through here too."""
         assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - _check_graph has refused anything else
@@ -141,6 +159,16 @@ def _represent_float(dumper: _Dumper, value: float) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(float, _represent_float)
+
+
+def _represent_text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    # Line breaks of Unicode: PyYAML writes them as they are in any other style, and reads a space.
+    style = '"' if _LINE_BREAKS & set(value) else None
+    return dumper.represent_scalar(f"{_TAG}str", value, style=style)
+
+
+_LINE_BREAKS = {"\x85", "\u2028", "\u2029"}
+_Dumper.add_representer(str, _represent_text)
 
 
 class _Flow(dict[str, Any]):

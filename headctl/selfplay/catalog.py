@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headctl.messages import unknown_name
+from headctl.selfplay.origin import factory_problem, origin_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,12 +120,18 @@ def _factory(name: str) -> Any:
         raise GameError(
             f"name: {unknown_name('game', name, BUILT_IN)}, or package.module:function of a PettingZoo ParallelEnv"
         )
+    problem = origin_problem(module_name)
+    if problem:
+        raise GameError(f"name: {problem}")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, ValueError, TypeError) as error:  # the latter two: a name that no module can have
         raise GameError(f"name: cannot import {module_name!r} of {name!r}: {error}") from None
     factory = getattr(module, attribute, None)
     if not callable(factory):
         public = [key for key, entry in inspect.getmembers(module, callable) if not key.startswith("_")]
         raise GameError(f"name: {unknown_name(f'function of module {module_name}', attribute, public)}")
+    problem = factory_problem(factory)
+    if problem:
+        raise GameError(f"name: {attribute!r} of {module_name!r}: {problem}")
     return factory

@@ -17,6 +17,7 @@ from torch import Tensor
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
 from headctl.ppo.rollout import Rollout
+from headctl.selfplay.faults import GameFaultError, raised
 from headctl.selfplay.games import DRAW, RUNNING, GameStep, Observations, VectorGame, mask_sizes
 from headctl.selfplay.league import OpponentPool, OpponentStack
 from headctl.selfplay.results import MatchResult
@@ -107,7 +108,7 @@ class SelfPlayCollector:
         """
         self._game, self._policy, self._pool = game, policy, pool
         self._steps, self._slot_iterations = steps, slot_iterations
-        self._generator = generator
+        self._generator, self._seed = generator, seed
         seating = Seating(game.num_games, game.seat_sides, latest_share=latest_share, slots=slots)
         self._seating = seating
         self._learner = seating.learner.to(game.device)
@@ -143,6 +144,9 @@ class SelfPlayCollector:
         Returns:
             The rollout (the same storage every time), the value of the states after it ``[R]``, and the games against
             frozen opponents that ended in it, from the learner's side.
+
+        Raises:
+            GameFaultError: The game has raised.
         """
         self._change_opponents()
         results = torch.zeros(3, dtype=torch.int64, device=self._game.device)
@@ -167,10 +171,30 @@ class SelfPlayCollector:
             self._put({name: action.flatten(0, 1) for name, action in drawn.items()}, self._opponents.flatten())
         shape = (self._game.num_games, self._game.num_seats)
         chosen = heads.to_game(self._actions)
-        played = self._game.step({name: action.unflatten(0, shape) for name, action in chosen.items()})
+        played = self._step(step, {name: action.unflatten(0, shape) for name, action in chosen.items()})
         self._store(step, played)
         self._seen = Observations(played.observation, played.masks)
         return self._count(played)
+
+    def _step(self, step: int, actions: Actions) -> GameStep:
+        """Plays one decision; an error of the game becomes one that says how to see it again.
+
+        Raises:
+            GameFaultError: The game has raised.
+        """
+        try:
+            return self._game.step(actions)
+        except GameFaultError:
+            raise
+        except Exception as error:  # a game may fail in any way
+            reproduction = {
+                "seed": self._seed,
+                "agent_steps_before_the_rollout": self.agent_steps,
+                "step_of_the_rollout": step,
+                "actions": {name: action.tolist() for name, action in actions.items()},
+            }
+            place = f"in step {step} of the rollout after {self.agent_steps} agent-steps, seed {self._seed}"
+            raise GameFaultError(f"the game has raised {place}: {raised(error)}", reproduction) from error
 
     def _store(self, step: int, played: GameStep) -> None:
         truncated = self._rows(played.truncated, self._learner)

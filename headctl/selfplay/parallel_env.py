@@ -28,6 +28,7 @@ from torch import Tensor
 from headctl.entropy.spec import DISCRETE_KINDS
 from headctl.messages import unknown_name
 from headctl.policy.actions import SINGLE_HEAD, describe_space
+from headctl.selfplay.faults import GameFaultError, raised
 from headctl.selfplay.games import DRAW, FIRST_WON, RUNNING, SECOND_WON, GameStep, Observations
 
 _RANDOM = "random"
@@ -85,6 +86,8 @@ class ParallelEnvGame:
             ValueError: Spaces that differ between agents or that no head can fill, masks of the wrong size, or agents
                 that are not two sides.
         """
+        self._made_by = f"{getattr(factory, '__module__', '?')}:{getattr(factory, '__qualname__', factory)}"
+        self._options = dict(options)
         self._envs = [factory(**options) for _ in range(num_games)]
         env = self._envs[0]
         self.agents = list(env.possible_agents)
@@ -136,15 +139,25 @@ class ParallelEnvGame:
         return self._observations()
 
     def step(self, actions: Mapping[str, Tensor]) -> GameStep:
-        """Plays one decision of every seat; decisions of seats that are out are ignored."""
+        """Plays one decision of every seat; decisions of seats that are out are ignored.
+
+        Raises:
+            GameFaultError: An environment has raised; says with which seed and actions.
+        """
         plain = {name: actions[name].cpu().numpy() for name in self.action_space.spaces}
         self._remember(plain)
         for game in range(self.num_games):
-            infos = self._advance(game, {name: action[game] for name, action in plain.items()})
+            try:
+                infos = self._advance(game, {name: action[game] for name, action in plain.items()})
+            except Exception as error:  # somebody else's environment may fail in any way
+                raise self._fault(game, error, decisions=int(self._lengths[game]) + 1) from error
             self._outcome[game] = RUNNING if infos is None else self._result(game, infos)
             if infos is not None:
                 self._ended.append(int(self._lengths[game]))
-                self._begin(game)
+                try:
+                    self._begin(game)
+                except Exception as error:  # as above
+                    raise self._fault(game, error, decisions=0) from error
         return GameStep(
             *self._observations(),
             self._tensor(self._reward),
@@ -178,6 +191,27 @@ class ParallelEnvGame:
         self._final[game] = self._observation[game]
         return infos if over else None
 
+    def _fault(self, game: int, error: Exception, *, decisions: int) -> GameFaultError:
+        """Says how to see an error of one environment again: its seed and every decision since."""
+        taken = []
+        for step in range(decisions):
+            actions = {name: kept[step, game] for name, kept in self._history.items()}
+            taken.append({agent: _plain(self._action(actions, seat)) for seat, agent in enumerate(self.agents)})
+        seed = self._episode_seed(game, int(self._episodes[game]) - 1)
+        reproduction = {
+            "game": self._made_by,
+            "options": self._options,
+            "index": game,
+            "episode": int(self._episodes[game]) - 1,
+            "seed": seed,
+            "step": decisions,
+            "actions": taken,
+            "how": "env = game(**options); env.reset(seed=seed); for chosen in actions: env.step({agent: chosen[agent] "
+            "for agent in env.agents}); the last of these calls raises",
+        }
+        where = f"game {game}, episode {reproduction['episode']}, seed {seed}, step {decisions}"
+        return GameFaultError(f"{self._made_by} has raised in {where}: {raised(error)}", reproduction)
+
     def _remember(self, plain: Mapping[str, np.ndarray]) -> None:
         """Keeps the decisions of the running episodes: with their seeds, all that their states follow from."""
         longest = int(self._lengths.max())
@@ -192,13 +226,16 @@ class ParallelEnvGame:
 
     def _begin(self, game: int) -> None:
         # Every episode has a seed of its own, so that a resumed run meets the episodes it would have met.
-        seed = np.random.SeedSequence([self._seed, 0, game, int(self._episodes[game])]).generate_state(1)[0]
+        seed = self._episode_seed(game, int(self._episodes[game]))
         self._episodes[game] += 1
         self._returns[game] = 0.0
         self._lengths[game] = 0
-        observations, _ = self._envs[game].reset(seed=int(seed) % 2**31)
+        observations, _ = self._envs[game].reset(seed=seed)
         for seat, agent in enumerate(self.agents):
             self._see(game, seat, observations[agent])
+
+    def _episode_seed(self, game: int, episode: int) -> int:
+        return int(np.random.SeedSequence([self._seed, 0, game, episode]).generate_state(1)[0]) % 2**31
 
     def _see(self, game: int, seat: int, observation: Any) -> None:
         for name, key in self._masked.items():
@@ -230,6 +267,8 @@ class ParallelEnvGame:
                 return int(code)
         sides = np.array(self.seat_sides)
         first, second = (self._returns[game, sides == side].sum() for side in (0, 1))
+        if not np.isfinite(first - second):
+            return DRAW  # rewards that are no numbers decide nothing
         return DRAW if first == second else (FIRST_WON if first > second else SECOND_WON)
 
     def _observations(self) -> Observations:
@@ -343,6 +382,13 @@ class ParallelEnvGame:
                 self._begin(game)
                 return False
         return True
+
+
+def _plain(action: Any) -> Any:
+    """Returns an action as numbers, lists and dicts."""
+    if isinstance(action, Mapping):
+        return {name: _plain(part) for name, part in action.items()}
+    return action.tolist() if isinstance(action, np.ndarray | np.generic) else action
 
 
 def _shared(kind: str, per_agent: Mapping[str, spaces.Space]) -> spaces.Space:

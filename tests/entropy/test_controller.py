@@ -1,7 +1,9 @@
 """The controller: measurement, bonus, state, statuses; and the closed loop from both sides."""
 
+import copy
 import io
 import math
+import pickle
 import warnings
 
 import pytest
@@ -124,6 +126,21 @@ def test_a_rare_head_fades_below_two_per_cent_of_the_rows():
     assert controller.bonus(entropy, weight=weight).item() == pytest.approx(0.5)
 
 
+def test_advantages_that_are_not_normalised_scale_the_bonus():
+    controller = MultiHeadEntropyController({"a": {"alpha": 0.5}})
+    entropy, weight = torch.ones(4, 1), torch.ones(4, 1)
+    for scale in (10.0, torch.tensor(10.0)):
+        assert controller.bonus(entropy, weight=weight, scale=scale).item() == pytest.approx(5.0)
+
+
+def test_an_empty_batch_adds_nothing_and_moves_nothing():
+    controller = MultiHeadEntropyController(HEADS)
+    before = controller.alpha.clone()
+    assert controller.bonus(torch.zeros(0, 3)).item() == 0.0
+    controller.step(torch.zeros(0, 3))
+    assert torch.equal(controller.alpha, before)
+
+
 def test_no_gradient_reaches_alpha_or_the_weights():
     controller = MultiHeadEntropyController({"a": 0.5})
     assert not controller.bonus(torch.ones(4, 1)).requires_grad
@@ -237,6 +254,30 @@ def test_shares_of_time_in_each_status():
     assert shares["TRACKING"] == pytest.approx(31 / 64)
     assert shares["SLACK"] == pytest.approx(33 / 64)
     assert sum(shares.values()) == pytest.approx(1.0)
+    told = {key: value for key, value in controller.metrics().items() if "/time_" in key}
+    assert told == {
+        "heads/a/time_tracking": pytest.approx(31 / 64),
+        "heads/a/time_slack": pytest.approx(33 / 64),
+        "heads/a/time_saturated": 0.0,
+        "heads/a/time_inactive": 0.0,
+        "heads/a/time_collapsed": 0.0,
+    }
+
+
+def test_only_the_statuses_that_a_head_can_have_are_timed():
+    controller = MultiHeadEntropyController(
+        {"fixed": {"alpha": 0.1, "choices": 4}, "track": {"choices": 4, "mode": "track"}}
+    )
+    controller.step(torch.full((4, 2), 0.7))
+    told = {key.removeprefix("heads/"): value for key, value in controller.metrics().items() if "/time_" in key}
+    assert told.pop("fixed/time_fixed") == told.pop("track/time_tracking") == 1.0
+    assert sorted(told) == [
+        "fixed/time_inactive",
+        "track/time_collapsed",
+        "track/time_inactive",
+        "track/time_saturated",
+    ]
+    assert set(told.values()) == {0.0}
 
 
 # Targets -------------------------------------------------------------------------------------------------------------
@@ -306,6 +347,15 @@ def test_weights_must_have_the_shape_of_the_entropies():
         controller.observe(torch.ones(8, 3), capacity=torch.ones(7, 3))
 
 
+def test_negative_weights_are_refused():
+    controller = MultiHeadEntropyController(HEADS)
+    weight = torch.ones(8, 3)
+    weight[3, 1] = -0.5
+    for call in (controller.bonus, controller.observe, controller.step):
+        with pytest.raises(ValueError, match=r"weight: must be at least 0 in every row, got -0\.5"):
+            call(torch.ones(8, 3), weight=weight)
+
+
 def test_a_head_of_unknown_size_needs_capacities():
     controller = MultiHeadEntropyController({"weapon": 0.3})
     with pytest.raises(ValueError, match="capacity: missing, and head 'weapon'"):
@@ -355,6 +405,24 @@ def test_resume_is_bit_exact_through_plain_data():
     assert torch.equal(resumed.log_alpha, whole.log_alpha)
     assert told_half == told
     assert resumed.status_shares() == whole.status_shares()
+
+
+def pickled(controller: MultiHeadEntropyController) -> MultiHeadEntropyController:
+    return pickle.loads(pickle.dumps(controller))  # noqa: S301 - what it reads it has just written
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+def test_a_copy_goes_on_like_the_original_and_apart_from_it(copied):
+    controller = MultiHeadEntropyController(HEADS)
+    run(controller, 0, 20)
+    controller.observe(batch(seed=20))
+    other = copied(controller)
+    for each in (controller, other):
+        each.step(progress=0.2)
+    assert run(controller, 21, 40) == run(other, 21, 40)
+    before = controller.alpha
+    run(other, 40, 45)
+    assert torch.equal(controller.alpha, before)
 
 
 def test_state_of_other_heads_is_refused_and_changes_nothing():

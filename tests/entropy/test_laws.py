@@ -10,8 +10,10 @@ from headctl.entropy.laws import Bounds, proportional_integral
 
 def step(alpha: float, error: float, *, low: float = 1e-4, high: float = 1.0, kp: float = 2.0, ki: float = 0.125):
     vector = torch.tensor
-    bounds = Bounds(vector([low]), vector([high]), vector([math.log(max(low, 1e-4))]), vector([math.log(high)]))
-    return proportional_integral(vector([alpha]).log(), vector([error]), vector([kp]), vector([ki * error]), bounds)
+    limits = (low, high, math.log(max(low, 1e-4)), math.log(high), 0.0)
+    bounds = Bounds(*(vector([limit]) for limit in limits))
+    log_alpha = vector([alpha]).log()
+    return proportional_integral(log_alpha, log_alpha + ki * error, vector([error]), vector([kp]), bounds)
 
 
 def test_a_step_by_hand():
@@ -59,9 +61,9 @@ def test_track_presses_down_with_a_negative_temperature():
 
 def test_log_alpha_never_leaves_its_bounds():
     log_alpha = torch.tensor([0.5]).log()
-    bounds = Bounds(torch.tensor([1e-4]), torch.tensor([1.0]), torch.tensor([math.log(1e-4)]), torch.tensor([0.0]))
+    bounds = Bounds(*(torch.tensor([limit]) for limit in (1e-4, 1.0, math.log(1e-4), 0.0, 0.0)))
     for _ in range(1000):
         log_alpha = proportional_integral(
-            log_alpha, torch.tensor([0.9]), torch.tensor([0.0]), torch.tensor([4.5]), bounds
+            log_alpha, log_alpha + 4.5, torch.tensor([0.9]), torch.tensor([0.0]), bounds
         ).log_alpha
     assert log_alpha.item() == 0.0

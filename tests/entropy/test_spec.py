@@ -30,7 +30,7 @@ def test_defaults_are_the_measured_ones():
     spec = parse_head("maneuver", {"choices": 9})
     assert (spec.gain_proportional, spec.gain_integral) == (2.0, 0.125)
     assert (spec.alpha_init, spec.alpha_min, spec.alpha_max) == (0.01, 1e-4, 1.0)
-    assert parse_head("maneuver", {"mode": "track"}).alpha_min == -0.1
+    assert parse_head("maneuver", {"mode": "track"}).alpha_min == -0.5
     assert parse_head("maneuver", {"mode": "track"}).log_alpha_min == math.log(1e-4)
 
 

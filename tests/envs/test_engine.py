@@ -264,3 +264,21 @@ def test_configuration_needs_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_auto_reset_the_end_stays_to_be_seen():
+    engine = DogfightEngine(DogfightConfig(time_limit_s=0.4))
+    twin = DogfightEngine(DogfightConfig(time_limit_s=0.4))
+    engine.auto_reset = False
+    engine.reset(1)
+    twin.reset(1)
+    for _ in range(2):
+        step, other = engine.step(engine.pilot_actions("straight")), twin.step(twin.pilot_actions("straight"))
+    assert torch.equal(step.observation, other.final_observation)
+    assert not torch.equal(step.observation, other.observation)
+    assert int(engine.outcome[0]) == 3
+    with pytest.raises(RuntimeError, match="after the end of an episode"):
+        engine.step(engine.pilot_actions("straight"))
+    assert torch.equal(engine.reset().observation, other.observation)
+    assert int(engine.outcome[0]) == 0
+    assert int(engine.step(engine.pilot_actions("straight")).outcome[0]) == 0

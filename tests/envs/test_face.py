@@ -9,6 +9,7 @@ from headctl_envs import dogfight_v0
 from headctl_envs.dogfight.config import DogfightConfig, OptionError
 from headctl_envs.dogfight.engine import DogfightEngine
 from headctl_envs.dogfight.face import INFO_KEYS
+from headctl_envs.dogfight.features import FEATURES
 from pettingzoo.test import (
     api_test,
     max_cycles_test,
@@ -185,7 +186,63 @@ def test_rendering_and_closing():
 def test_wrong_options_are_told():
     with pytest.raises(OptionError, match="Did you mean 'gun_rounds'"):
         dogfight_v0.parallel_env(gun_round=3)
-    with pytest.raises(ValueError, match="render_mode: 'human'"):
-        dogfight_v0.parallel_env(render_mode="human")
+    with pytest.raises(ValueError, match=r"render_mode: 'humann'\. Did you mean 'human'"):
+        dogfight_v0.parallel_env(render_mode="humann")
     with pytest.raises(ValueError, match="max_decisions = 0"):
         dogfight_v0.parallel_env(max_cycles=0)
+
+
+def test_calls_out_of_order_and_arguments_of_the_wrong_kind_are_told():
+    env = dogfight_v0.parallel_env(max_cycles=1)
+    action = {"red_0": {"maneuver": 0, "weapon": 0, "params": np.zeros(3, np.float32)}}
+    with pytest.raises(RuntimeError, match="before reset"):
+        env.step(action)
+    with pytest.raises(ValueError, match="seed = 'x' is not a whole number"):
+        env.reset(seed="x")
+    env.reset(seed=np.int64(3))
+    with pytest.raises(TypeError, match=r"actions = \[1\] is no mapping"):
+        env.step([1])
+    env.step(action)
+    with pytest.raises(RuntimeError, match="after the end of the episode"):
+        env.step(action)
+    assert env.step({"red_0": None}) == env.step({}) == ({}, {}, {}, {}, {})
+    env.reset()
+    assert env.step(action)[0]
+
+
+def test_infos_count_shots_and_time_in_the_zone():
+    env = dogfight_v0.parallel_env(start="in_zone", gun_half_angle_deg=5.0)
+    _, infos = env.reset(seed=3)
+    assert infos["red_0"]["rounds_fired"] == infos["red_0"]["gun_zone_s"] == 0.0
+    assert infos["red_0"]["alive"] == infos["red_0"]["rounds"] == infos["red_0"]["health"] == 1.0
+    inside = dict.fromkeys(env.agents, 0)
+    fired = dict.fromkeys(env.agents, 0)
+    while env.agents:
+        pilot = env.engine.pilot_actions("pursuit")
+        actions = {a: {head: pilot[head][0, seat].numpy() for head in pilot} for seat, a in enumerate(env.agents)}
+        for agent, action in actions.items():
+            fired[agent] += 20 * int(action["weapon"])  # 100 rounds per second
+        observations, _, _, _, infos = env.step(actions)
+        for agent, observation in observations.items():
+            inside[agent] += observation["observation"][FEATURES.index("enemy_in_zone")]
+            assert infos[agent]["gun_zone_s"] == pytest.approx(0.2 * inside[agent])
+    winner, loser = ("red_0", "blue_0") if infos["red_0"]["outcome"] == 1 else ("blue_0", "red_0")
+    assert infos[winner]["cause"] == infos[loser]["cause"] == 1
+    assert (infos[winner]["alive"], infos[loser]["alive"]) == (1, 0)
+    assert infos[loser]["health"] == 0.0
+    assert infos[winner]["reward_outcome"] == -infos[loser]["reward_outcome"] == 1.0
+    assert 0 < infos[winner]["rounds_fired"] <= fired[winner]
+    assert infos[winner]["rounds_fired"] > fired[winner] - 20  # the last burst may have been cut short
+    assert infos[winner]["rounds"] == pytest.approx(1 - infos[winner]["rounds_fired"] / 510)
+
+
+def test_the_progress_of_training_fades_the_shaping():
+    rewards = []
+    for progress in (0.0, 0.5, 1.0):
+        env = dogfight_v0.parallel_env()
+        env.set_progress(progress)
+        env.reset(seed=0)
+        rewards.append(env.step({})[4]["red_0"]["reward_shaping"])
+    assert rewards[0] != 0.0
+    assert rewards[1] == pytest.approx(rewards[0] / 2)
+    assert rewards[2] == 0.0

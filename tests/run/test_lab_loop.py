@@ -149,6 +149,6 @@ def test_the_target_out_of_reach_is_out_of_reach():
         loop.learn(batch, progress)
         metrics = loop.controller.metrics()
         wanted[progress] = [metrics[f"heads/0/{head}/target_fraction"] for head in ("maneuver", "weapon", "params")]
-    assert wanted[0.0] == wanted[0.6]
+    assert wanted[0.0] == pytest.approx(wanted[0.6], abs=1e-6)  # sums of the same capacities in another order
     assert wanted[0.0] == pytest.approx([0.5, 0.5, 0.5], abs=0.06)
     assert min(wanted[0.3][:2]) > 1.05

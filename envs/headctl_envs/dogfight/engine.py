@@ -45,6 +45,9 @@ class DogfightEngine:
         game_offset: Index of the first game, so that several engines can share one numbering.
         max_decisions: Length limit of an episode in decisions; ``None`` takes it from ``config.time_limit_s``.
 
+    Attributes:
+        auto_reset: Whether a game that ends begins anew in the same step; if false, ``reset`` must follow any end.
+
     Raises:
         ValueError: If ``num_games`` or ``max_decisions`` is smaller than 1.
     """
@@ -79,6 +82,7 @@ class DogfightEngine:
                 "params": gymnasium.spaces.Box(-1.0, 1.0, (len(PARAMS),), np.float32),
             }
         )
+        self.auto_reset = True
         self._seed = seed
         self._progress = 0.0
         self._started = False
@@ -244,6 +248,7 @@ class DogfightEngine:
             self.state["episode"].fill_(-1)
             self.state["counts"].zero_()
         self._write_scalars()
+        self._results["outcome"].zero_()
         self._launch_reset.launch()
         self._started = True
         return Observations(self._results["observation"], self._masks)
@@ -268,11 +273,14 @@ class DogfightEngine:
             The engine's buffers, valid until the next call.
 
         Raises:
-            RuntimeError: If ``reset`` was never called.
+            RuntimeError: If ``reset`` was never called, or not since a game ended where ``auto_reset`` is false.
             ValueError: If a head is missing or a tensor has the wrong shape or kind of number.
         """
         if not self._started:
             raise RuntimeError("step() before reset(): call reset() once first")
+        out = self._results
+        if not self.auto_reset and bool(out["outcome"].any()):
+            raise RuntimeError("step() after the end of an episode: call reset() first, or leave auto_reset true")
         for head, buffer in self._actions["step"].items():
             given = actions.get(head)
             if given is None:
@@ -282,10 +290,10 @@ class DogfightEngine:
             if buffer.dtype == torch.int64 and (given.is_floating_point() or given.is_complex()):
                 raise ValueError(f"actions[{head!r}] is {given.dtype}, needed an integer type")
             buffer.copy_(given)
-        out = self._results
         self._launch_step.launch()
         out["final_observation"].copy_(out["observation"])
-        self._launch_renew.launch()
+        if self.auto_reset:
+            self._launch_renew.launch()
         return GameStep(
             out["observation"],
             self._masks,
@@ -306,6 +314,16 @@ class DogfightEngine:
     def tally(self) -> Tensor:
         """float32 [N, A, 8]: stores and use of weapons after the last step, before auto-reset; see ``config.TALLY``."""
         return self._results["tally"]
+
+    @property
+    def outcome(self) -> Tensor:
+        """int32 [N]: outcome of the last step, an index into ``OUTCOMES``; 0 after a reset."""
+        return self._results["outcome"]
+
+    @property
+    def alive(self) -> Tensor:
+        """bool [N, A]: whether the seat was alive when it chose the action of the last step."""
+        return self._results["alive"]
 
     @property
     def cause(self) -> Tensor:

@@ -1,7 +1,7 @@
 """The PettingZoo face of the dogfight: one game as a ``ParallelEnv``. Documentation: ``headctl_envs.dogfight_v0``."""
 
-import copy
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import gymnasium
@@ -13,76 +13,121 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import wrappers
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from headctl_envs.dogfight.config import FALLING, PARAMS, REWARD_TERMS, TALLY, WEAPONS, DogfightConfig
+from headctl_envs.dogfight.config import PARAMS, REWARD_TERMS, WEAPONS, DogfightConfig, OptionError
 from headctl_envs.dogfight.engine import DogfightEngine
+from headctl_envs.dogfight.layouts import OBSERVATION_LIMIT, Observation, make_layout, unknown_name
+from headctl_envs.dogfight.snapshots import GameArrays, agent_names, snapshot
+from headctl_envs.dogfight.window import Window, one_line
 
-Observation = dict[str, NDArray[Any]]
-Action = dict[str, Any] | None
+Action = Any
 
-INFO_KEYS = ("outcome", "cause", *(f"reward_{term}" for term in REWARD_TERMS), *TALLY)
+RENDER_MODES = ("human", "rgb_array", "ansi")
+
+INFO_KEYS = (
+    "outcome",
+    "cause",
+    "alive",
+    *(f"reward_{term}" for term in REWARD_TERMS),
+    "health",
+    "rounds",
+    "missiles",
+    "flares",
+    "rounds_fired",
+    "missiles_fired",
+    "flares_dropped",
+    "gun_zone_s",
+    "illegal_actions",
+)
 """Keys of every ``infos[agent]``, constant from reset on, all numbers."""
 
-NOMINAL: dict[str, Any] = {"maneuver": 0, "weapon": 0, "params": np.zeros(len(PARAMS), np.float32)}
-"""The action of an agent that gives none."""
-
-OBSERVATION_LIMIT = 10.0
-"""Bound of the observation space; features are of order one and are clipped here only to keep this promise."""
+FACE_OPTIONS = ("max_cycles", "render_mode", "action_layout", "params_bins", "observe_masks", "strict_actions")
+"""Arguments of :class:`parallel_env` that are not options of the game."""
 
 
 class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N801  - PettingZoo's name for it
-    """The dogfight, one against one to four against four.
+    """One dogfight, one against one to four against four.
+
+    Pickling and ``copy.deepcopy`` follow ``EzPickle``: they keep the arguments, not the episode, so the copy has to be
+    reset first.
 
     Args:
         max_cycles: Episode length limit in decisions; ``None`` takes it from ``time_limit_s``.
-        render_mode: ``None`` or ``"ansi"``.
+        render_mode: ``None``, ``"human"``, ``"rgb_array"`` or ``"ansi"``.
+        action_layout: ``"dict"``, ``"multidiscrete"`` or ``"flat"``; see :mod:`headctl_envs.dogfight.layouts`.
+        params_bins: Bins of every residual in the discrete layouts; ``None`` is 5 for ``multidiscrete`` and 1, the
+            nominal maneuver, for ``flat``.
+        observe_masks: Whether observations are Dicts with the masks in them; ``None``: yes, except for ``flat``.
+        strict_actions: Raise where an action is out of range or NaN, instead of taking it for the nominal one.
         **options: Options of :class:`~headctl_envs.dogfight.config.DogfightConfig`.
 
     Raises:
-        OptionError: If an option is unknown or its value is not allowed.
-        ValueError: If ``render_mode`` is unknown or ``max_cycles`` smaller than 1.
+        OptionError: If an option is unknown, its value is not allowed or contradicts another one.
+        ValueError: If ``max_cycles`` is smaller than 1.
+        gymnasium.error.DependencyNotInstalled: If ``render_mode`` is ``"human"`` and pygame is not installed.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]  - never reassigned
         "name": "dogfight_v0",
-        "render_modes": ["ansi"],
+        "render_modes": list(RENDER_MODES),
         "is_parallelizable": True,
         "render_fps": 5,
     }
 
-    def __init__(self, *, max_cycles: int | None = None, render_mode: str | None = None, **options: Any) -> None:
-        EzPickle.__init__(self, max_cycles=max_cycles, render_mode=render_mode, **options)
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"unknown render_mode: {render_mode!r}. Allowed: None, 'ansi'")
+    def __init__(
+        self,
+        *,
+        max_cycles: int | None = None,
+        render_mode: str | None = None,
+        action_layout: str = "dict",
+        params_bins: int | None = None,
+        observe_masks: bool | None = None,
+        strict_actions: bool = False,
+        **options: Any,
+    ) -> None:
+        EzPickle.__init__(
+            self,
+            max_cycles=max_cycles,
+            render_mode=render_mode,
+            action_layout=action_layout,
+            params_bins=params_bins,
+            observe_masks=observe_masks,
+            strict_actions=strict_actions,
+            **options,
+        )
+        _check_arguments(max_cycles, render_mode, strict_actions, options)
         self.render_mode = render_mode
         self.engine = DogfightEngine(DogfightConfig.from_mapping(options), num_games=1, max_decisions=max_cycles)
-        self.possible_agents = list(self.engine.agents)
+        self.engine.auto_reset = False
+        config = self.engine.config
+        self.max_cycles = max_cycles or config.max_decisions
+        self.possible_agents = list(agent_names(self.engine))
         self.agents: list[str] = []
-        names = self.engine.feature_names
-        self._places = {name: place for place, name in enumerate(names)}
-        self._max_decisions = max_cycles or self.engine.config.max_decisions
-        self._seeded = False
-        self._fresh = False
-        self._action_spaces = {agent: copy.deepcopy(self.engine.action_space) for agent in self.possible_agents}
-        limit, choices = OBSERVATION_LIMIT, len(self.engine.config.library)
-        self._observation_spaces = {
-            agent: gymnasium.spaces.Dict(
-                {
-                    "observation": gymnasium.spaces.Box(-limit, limit, (len(names),), np.float32),
-                    "mask_maneuver": gymnasium.spaces.Box(0, 1, (choices,), np.int8),
-                    "mask_weapon": gymnasium.spaces.Box(0, 1, (len(WEAPONS),), np.int8),
-                }
-            )
-            for agent in self.possible_agents
-        }
-        self.state_space = gymnasium.spaces.Box(-limit, limit, (len(self.possible_agents) * len(names),), np.float32)
-        self._falling = np.array([name in FALLING for name in self.engine.config.library])
-        seats = len(self.possible_agents)
+        self._seat = {agent: seat for seat, agent in enumerate(self.possible_agents)}
+        self.layout = make_layout(
+            action_layout,
+            choices=(len(config.library), len(WEAPONS)),
+            dims=len(PARAMS),
+            features=self.engine.observation_dim,
+            params_bins=params_bins,
+            observe_masks=observe_masks,
+        )
+        self._strict = strict_actions
+        self._action_spaces = {agent: self.layout.action_space() for agent in self.possible_agents}
+        self._observation_spaces = {agent: self.layout.observation_space() for agent in self.possible_agents}
+        seats, limit = len(self.possible_agents), OBSERVATION_LIMIT
+        self.state_space = gymnasium.spaces.Box(-limit, limit, (seats * self.engine.observation_dim,), np.float32)
         self._actions = {
             "maneuver": torch.zeros((1, seats), dtype=torch.int64),
             "weapon": torch.zeros((1, seats), dtype=torch.int64),
             "params": torch.zeros((1, seats, len(PARAMS))),
         }
-        self._features = np.zeros((seats, len(names)), np.float32)
+        self._maneuver, self._weapon, self._params = (tensor[0].numpy() for tensor in self._actions.values())
+        self._game = GameArrays(self.engine)
+        self._began = False
+        self._full = self._game.stores()
+        self._zone_s = [0.0] * seats
+        self._illegal = [0] * seats
+        self._window = Window(render_mode, 1.0 / config.decision_period_s) if _draws(render_mode) else None
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The same object at every call."""
@@ -104,142 +149,204 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
 
         Returns:
             Observations and infos by agent.
-        """
-        del options
-        if seed is None and not self._seeded:
-            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-        if seed is not None or not self._fresh:
-            self.engine.reset(seed)
-        self._seeded = True
-        self._fresh = False
-        self.agents = list(self.possible_agents)
-        self._features[:] = self.engine.current().observation[0].numpy()
-        full = (self.engine.config.gun_rounds, self.engine.config.missiles, self.engine.config.flares)
-        tally = [[1.0, *map(float, full), 0.0, 0.0, 0.0, 0.0]] * len(self.agents)
-        infos = {
-            agent: self._info(seat, (0, [0] * len(self.agents), [0.0] * len(REWARD_TERMS), tally))
-            for seat, agent in enumerate(self.agents)
-        }
-        return self._observations(self.agents), infos
-
-    def step(
-        self, actions: Mapping[str, Mapping[str, Any] | None]
-    ) -> tuple[dict[str, Observation], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
-        """Flies one decision of all aircraft.
-
-        Args:
-            actions: Action by agent. An agent without one flies the nominal maneuver 0 and holds fire; names that are
-                not playing are ignored. Masked choices count as maneuver 0 and weapon hold, residuals are clipped.
-
-        Returns:
-            Observations, rewards, terminations, truncations and infos by agent; all empty once the episode is over.
 
         Raises:
-            ValueError: If an action lacks a head or a head has the wrong shape or type.
+            ValueError: If the seed is not a whole number.
         """
-        if not self.agents:
-            return {}, {}, {}, {}, {}
-        for seat, agent in enumerate(self.possible_agents):
-            self._write_action(seat, agent, actions.get(agent))
-        result = self.engine.step(self._actions)
-        terminated, truncated = result.terminated[0].tolist(), result.truncated[0].tolist()
-        self._features[:] = result.final_observation[0].numpy()
-        reward = result.reward[0].tolist()
+        del options
+        if seed is None and not self._began:
+            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
+            raise ValueError(f"seed = {seed!r} is not a whole number; allowed: None, or any whole number")
+        self.engine.reset(None if seed is None else int(seed))
+        self._began = True
+        self.agents = list(self.possible_agents)
+        seats = len(self.agents)
+        self._full = self._game.stores()
+        self._zone_s = [0.0] * seats
+        self._illegal = [0] * seats
+        if self._window is not None:
+            self._window.begin(self.engine)
+        nothing = (0.0,) * len(REWARD_TERMS)
+        return self._observations(self.agents), self._infos(self.agents, 0, [0] * seats, [nothing] * seats)
+
+    def step(
+        self, actions: Mapping[str, Action]
+    ) -> tuple[dict[str, Observation], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        """Flies one decision of every aircraft.
+
+        Args:
+            actions: Action by agent, in the layout of the environment. An agent without one flies the nominal maneuver
+                0 and holds fire; names that are not playing are ignored. Masked choices count as maneuver 0 and weapon
+                hold. So do choices that do not exist, residuals are clipped and NaN is 0, unless ``strict_actions``.
+
+        Returns:
+            Observations, rewards, terminations, truncations and infos of the agents that were playing; all empty for
+            a step without actions after the end of the episode.
+
+        Raises:
+            RuntimeError: Before the first reset, or with actions after the end of the episode.
+            ValueError: If an action has the wrong shape or type; nothing has been flown then.
+            TypeError: If ``actions`` is no mapping.
+        """
+        if not isinstance(actions, Mapping):
+            raise TypeError(f"actions = {actions!r} is no mapping from agents to actions")
         playing = self.agents
-        outcome = int(result.outcome[0])
-        scores = (
-            outcome,
-            self.engine.cause[0].tolist(),
-            self.engine.reward_terms[0].tolist(),
-            self.engine.tally[0].tolist(),
-        )
-        seats = {agent: seat for seat, agent in enumerate(self.possible_agents) if agent in playing}
+        if not playing:
+            return self._after_the_end(actions)
+        for agent in playing:
+            self._write_action(self._seat[agent], agent, actions.get(agent))
+        game = self._game
+        self._count_illegal(playing)
+        game.bind(self.engine.step(self._actions))
+        period = self.engine.config.decision_period_s
+        for seat, inside in enumerate(game.in_zone()):
+            self._zone_s[seat] += inside * period
+        reward, truncated = game.reward.tolist(), game.truncated.tolist()
+        terminated = game.terminated.tolist()
+        # RLlib ends an episode where all agents are terminated or all are truncated: a time limit is for all of them.
+        cut = any(truncated)
+        seats = [(agent, self._seat[agent]) for agent in playing]
         observations = self._observations(playing)
-        infos = {agent: self._info(seat, scores) for agent, seat in seats.items()}
-        self.agents = [agent for agent, seat in seats.items() if not (terminated[seat] or truncated[seat])]
-        if outcome:
-            self._fresh = True  # the engine has begun the next episode already
+        infos = self._infos(playing, int(game.outcome[0]), game.causes(), game.reward_terms())
+        self.agents = [] if cut else [agent for agent, seat in seats if not terminated[seat]]
+        for agent in set(playing).difference(self.agents):
+            self._write_action(self._seat[agent], agent, None)  # the dead decide nothing more
+        if self._window is not None:
+            self._window.add(self.engine)
         return (
             observations,
-            {agent: reward[seat] for agent, seat in seats.items()},
-            {agent: terminated[seat] for agent, seat in seats.items()},
-            {agent: truncated[seat] for agent, seat in seats.items()},
+            {agent: reward[seat] for agent, seat in seats},
+            {agent: terminated[seat] for agent, seat in seats},
+            dict.fromkeys(playing, cut),
             infos,
         )
 
     def state(self) -> NDArray[np.float32]:
-        """float32 [A * D]: the observations of all seats behind one another."""
-        return np.clip(self._features, -OBSERVATION_LIMIT, OBSERVATION_LIMIT).reshape(-1)
+        """float32 [A * D]: what the agents observe, in the order of ``possible_agents``."""
+        return np.clip(self._game.features, -OBSERVATION_LIMIT, OBSERVATION_LIMIT).reshape(-1)
 
-    def render(self) -> str | None:
-        """One line of text about the game if ``render_mode`` is ``"ansi"``."""
+    def render(self, *_: Any) -> NDArray[np.uint8] | str | None:
+        """Shows the fight in the way of ``render_mode``.
+
+        Returns:
+            uint8 [H, W, 3] for ``rgb_array``, a line of text for ``ansi``, and nothing for ``human``, where every
+            step shows itself. Arguments, as RLlib passes them, are ignored.
+
+        Raises:
+            RuntimeError: Before the first reset.
+        """
         if self.render_mode is None:
-            gymnasium.logger.warn("render() without a render_mode; pass render_mode='ansi' to the constructor")
+            gymnasium.logger.warn(
+                f"render() without a render_mode; pass one of {', '.join(RENDER_MODES)} to the constructor"
+            )
             return None
-        names = self.engine.feature_names
-        rows = [dict(zip(names, row.tolist(), strict=True)) for row in self._features]
-        sides = (
-            f"{agent}: {10.0 * f['altitude']:5.2f} km {340.0 * f['speed']:4.0f} m/s {9.0 * f['load_factor']:+4.1f} g "
-            f"health {f['health']:4.2f}"
-            for agent, f in zip(self.possible_agents, rows, strict=True)
-        )
-        left = max(f["time_left"] for f in rows)
-        clock = (1.0 - left) * self._max_decisions * self.engine.config.decision_period_s
-        line = f"t {clock:5.1f} s | " + " | ".join(sides)
-        if "range_log" in names:
-            line += f" | range {10.0 ** (1.5 * rows[0]['range_log'] + 3.0):6.0f} m"
-        return line
+        if not self._began:
+            raise RuntimeError("render() before reset(): call reset() once first")
+        if self._window is None:
+            return one_line(snapshot(self.engine))
+        return self._window.picture() if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
-        """Nothing to release; may be called more than once."""
+        """Closes the window, if there is one; may be called more than once."""
+        if self._window is not None:
+            self._window.close()
 
-    def _write_action(self, seat: int, agent: str, action: Mapping[str, Any] | None) -> None:
+    def set_progress(self, progress: float) -> None:
+        """Tells the game which share of the training is done; the shaping weight follows."""
+        self.engine.set_progress(progress)
+
+    def action_mask(self, agent: str) -> dict[str, NDArray[np.int8]]:
+        """Masks of an agent's next decision by the key that they have, or would have, in its observation."""
+        seat = self._seat[agent]
+        return self.layout.masks(
+            self._game.mask_maneuver[seat].astype(np.int8), self._game.mask_weapon[seat].astype(np.int8)
+        )
+
+    def _after_the_end(
+        self, actions: Mapping[str, Action]
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        if not self._began:
+            raise RuntimeError("step() before reset(): call reset() once first")
+        if any(actions.get(agent) is not None for agent in self.possible_agents):
+            raise RuntimeError("step() after the end of the episode: call reset() first")
+        return {}, {}, {}, {}, {}
+
+    def _write_action(self, seat: int, agent: str, action: Action | None) -> None:
         """Copies one agent's action into the engine's tensors."""
         if action is None:
-            action = NOMINAL
-        for head, buffer in self._actions.items():
-            if head not in action:
-                raise ValueError(f"the action of {agent} lacks the head {head!r}; needed: {', '.join(self._actions)}")
-            try:
-                value = np.asarray(action[head])
-                buffer[0, seat] = torch.from_numpy(
-                    value.astype(np.float32).reshape(len(PARAMS)) if head == "params" else _integer(value)
-                )
-            except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"the action of {agent} has {head} = {action[head]!r}, needed {self._action_spaces[agent][head]}"
-                ) from error
+            self._maneuver[seat] = self._weapon[seat] = 0
+            self._params[seat] = 0.0
+            return
+        try:
+            self._maneuver[seat], self._weapon[seat], self._params[seat] = self.layout.decode(action)
+            if self._strict:
+                self.layout.check(action)
+        except ValueError as error:
+            raise ValueError(f"the action of {agent} {error}") from error
+
+    def _count_illegal(self, playing: list[str]) -> None:
+        """Counts, per seat, decisions with a choice that is masked or does not exist."""
+        maneuvers, weapons = self._maneuver.tolist(), self._weapon.tolist()
+        for agent in playing:
+            seat = self._seat[agent]
+            legal = _allows(self._game.mask_maneuver[seat], maneuvers[seat])
+            if not (legal and _allows(self._game.mask_weapon[seat], weapons[seat])):
+                self._illegal[seat] += 1
 
     def _observations(self, agents: list[str]) -> dict[str, Observation]:
-        """Observations and masks; the masks follow from the ``legal_`` features."""
-        found: dict[str, Observation] = {}
-        for seat, agent in enumerate(self.possible_agents):
-            if agent not in agents:
-                continue
-            features = np.clip(self._features[seat], -OBSERVATION_LIMIT, OBSERVATION_LIMIT)
-            weapon = np.zeros(len(WEAPONS), np.int8)
-            weapon[WEAPONS.index("hold")] = 1
-            for name in WEAPONS[1:]:
-                place = self._places.get(f"legal_{name}")
-                weapon[WEAPONS.index(name)] = place is not None and features[place] > 0.5
-            dive = features[self._places["legal_dive"]] > 0.5
-            maneuver = np.where(self._falling, dive, True).astype(np.int8)
-            found[agent] = {"observation": features, "mask_maneuver": maneuver, "mask_weapon": weapon}
+        """Observations as copies; those of one step share their memory with each other only."""
+        game = self._game
+        features = np.minimum(game.features, OBSERVATION_LIMIT)
+        np.maximum(features, -OBSERVATION_LIMIT, out=features)
+        maneuver, weapon = game.mask_maneuver.astype(np.int8), game.mask_weapon.astype(np.int8)
+        observe, seats = self.layout.observation, self._seat
+        return {a: observe(features[seats[a]], maneuver[seats[a]], weapon[seats[a]]) for a in agents}
+
+    def _infos(
+        self, agents: list[str], outcome: int, causes: list[int], terms: list[tuple[float, ...]]
+    ) -> dict[str, dict[str, Any]]:
+        """Numbers about the last decision from every agent's side; the keys never change."""
+        health, stores = self._game.health.tolist(), self._game.stores()
+        found: dict[str, dict[str, Any]] = {}
+        for agent in agents:
+            seat = self._seat[agent]
+            full, left = self._full[seat], stores[seat]
+            values = (
+                outcome,
+                causes[seat],
+                int(health[seat] > 0.0),
+                *terms[seat],
+                max(health[seat], 0.0),
+                *(rest / whole if whole else 0.0 for rest, whole in zip(left, full, strict=True)),
+                *(whole - rest for rest, whole in zip(left, full, strict=True)),
+                self._zone_s[seat],
+                self._illegal[seat],
+            )
+            found[agent] = dict(zip(INFO_KEYS, values, strict=True))
         return found
 
-    def _info(self, seat: int, scores: tuple[int, list[int], list[float], list[list[float]]]) -> dict[str, float]:
-        """Numbers about the last decision from one seat's side; the keys never change."""
-        outcome, causes, terms, tally = scores
-        sign = 1.0 if self.engine.seat_sides[seat] == 0 else -1.0
-        values = (outcome, causes[seat], *(sign * term + 0.0 for term in terms), *tally[seat])
-        return dict(zip(INFO_KEYS, values, strict=True))
+
+def _allows(mask: NDArray[np.bool_], choice: int) -> bool:
+    return 0 <= choice < len(mask) and bool(mask[choice])
 
 
-def _integer(value: NDArray[Any]) -> NDArray[np.int64]:
-    """A single whole number as int64, or ``TypeError``."""
-    if value.size != 1 or value.dtype.kind not in "iu":
-        raise TypeError("not a whole number")
-    return value.reshape(()).astype(np.int64)
+def _draws(render_mode: str | None) -> bool:
+    return render_mode in ("human", "rgb_array")
+
+
+def _check_arguments(max_cycles: Any, render_mode: Any, strict_actions: Any, options: Mapping[str, Any]) -> None:
+    """Refuses arguments that are unknown or of the wrong kind."""
+    known = (*FACE_OPTIONS, *(item.name for item in fields(DogfightConfig)))
+    for name in options:
+        if name not in known:
+            raise unknown_name("option of the dogfight", name, known)
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise unknown_name("render_mode", render_mode, RENDER_MODES)
+    if max_cycles is not None and (isinstance(max_cycles, bool) or not isinstance(max_cycles, int | np.integer)):
+        raise OptionError(f"max_cycles = {max_cycles!r} is not a whole number; allowed: None, or 1 and more")
+    if not isinstance(strict_actions, bool):
+        raise OptionError(f"strict_actions = {strict_actions!r} is neither true nor false")
 
 
 def raw_env(**kwargs: Any) -> AECEnv[str, Observation, Action]:

@@ -9,9 +9,10 @@ from rich.console import Console
 from headctl.messages import unknown_name
 from headctl.run.lab import study, view
 from headctl.run.lab.contestants import CONTESTANTS, COURSES
+from headctl.run.lab.markdown import markdown_tables
 from headctl.run.lab.study import Plan
 
-STRONGEST_BOUNDED_DUALS = ("dual adam 0.3 bounded", "dual sgd 3 bounded")
+STRONGEST_BOUNDED_DUALS = ("dual adam 10 bounded", "dual sgd 10 bounded")
 """Chosen on the tuning seeds: see docs/controller-laboratory.md."""
 
 
@@ -56,6 +57,7 @@ def run_control(
     tuning: bool,
     plots: Path | None,
     as_json: bool,
+    as_markdown: bool = False,
 ) -> dict[str, Any] | None:
     """Runs the laboratory.
 
@@ -69,6 +71,7 @@ def run_control(
         tuning: Sweep the bounded duals on the tuning seeds.
         plots: Draw the pictures into this folder, and do nothing else.
         as_json: Return rows instead of printing tables.
+        as_markdown: Print the tables as Markdown.
 
     Returns:
         With ``as_json`` the rows, or the files that were drawn, as plain data.
@@ -106,6 +109,10 @@ def run_control(
         rows = {"tracking": tracking, "recovery": recovery, "reward_scale": scales}
         setting = {"seeds": list(own_seeds), "iterations": iterations}
         return setting | {name: study.as_json(found) for name, found in rows.items()}
+    if as_markdown:
+        # As it is: a console would break the lines.
+        console.file.write(markdown_tables(tracking, recovery, scales))
+        return None
     console.print(f"seeds {own_seeds[0]} to {own_seeds[-1]}, {iterations} iterations, courses {', '.join(taking)}")
     console.print(view.tracking_table(tracking))
     if recovery:

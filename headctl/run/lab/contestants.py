@@ -50,7 +50,7 @@ CONTESTANTS: dict[str, Contestant] = {
         Contestant("pi floor", "pi", {"law": "pi"}),
         Contestant("pi track", "pi", {"law": "pi", "mode": "track"}),
         *(_dual("adam", rate, _UNBOUNDED, " unbounded", swept=False) for rate in (3e-4, 1e-3, 1e-2)),
-        *(_dual("adam", rate, _BOUNDED, " bounded", swept=True) for rate in (0.01, 0.03, 0.1, 0.3, 1.0)),
+        *(_dual("adam", rate, _BOUNDED, " bounded", swept=True) for rate in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)),
         *(_dual("sgd", rate, _BOUNDED, " bounded", swept=True) for rate in (0.3, 1.0, 3.0, 10.0)),
         Contestant("fixed 0.01", "fixed", {"law": "fixed", "alpha": 0.01}),
         Contestant("decay 0.05 to 0.001", "decay", {"law": "decay", "alpha": _DECAY}),

@@ -1,0 +1,1 @@
+"""The commands of the command line that fill a module of their own."""

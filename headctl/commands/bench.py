@@ -1,0 +1,86 @@
+"""``headctl bench``: what this machine does, and the laws of the controller against each other."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headctl.commands.base import examples, print_json, refusals
+from headctl.messages import unknown_name
+
+_BENCHES = ("env", "train", "controller")
+_PILOTS = "pilots"
+_LABORATORY = "control"
+
+
+@click.command(
+    epilog=examples(
+        "headctl bench",
+        "headctl bench train --config my.yaml ppo.epochs=3",
+        "headctl bench control --laws pi,dual --seeds 2",
+        "headctl bench control --plots pictures",
+    )
+)
+@click.argument("words", nargs=-1, metavar="[env|train|controller|pilots|control]... [KEY=VALUE]...")
+@click.option("--config", "source", help="YAML file that names game and sizes. Default: every key at its default.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.option("--seeds", type=click.IntRange(1, 20), help="control: runs of everything. Default: 5, 3 with --tuning.")
+@click.option("--iterations", type=click.IntRange(20), default=400, help="control: length of a run. Default: 400.")
+@click.option("--laws", default="", help="control: laws or contestants, separated by commas. Default: all.")
+@click.option("--courses", default="", help="control: courses of the targets, separated by commas. Default: all.")
+@click.option("--tuning", is_flag=True, help="control: the sweep of bounded duals, on seeds of its own.")
+@click.option("--processes", type=click.IntRange(1), default=2, help="control: how many at a time. Default: 2.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="control: print the tables as Markdown.")
+@click.option("--plots", type=click.Path(path_type=Path, file_okay=False), help="control: only draw, into this folder.")
+@refusals
+def bench(words: tuple[str, ...], source: str | None, *, as_json: bool, **control: Any) -> None:
+    """Measure this machine: the game alone, the whole training, the controller. Or the laws of the controller.
+
+    Every figure is the median of five repetitions, with the smallest and the largest beside it.
+
+    pilots plays the game's scripted opponents against each other, both seats: minutes. It runs only when it is named.
+
+    control runs the laws of alpha against each other in closed loop, on a small task with three heads: how well each
+    holds its targets, how it comes back from one out of reach. It takes minutes to hours.
+    """
+    wanted = [word for word in words if "=" not in word]
+    for word in wanted:
+        if word not in (*_BENCHES, _PILOTS, _LABORATORY):
+            raise click.UsageError(unknown_name("benchmark", word, (*_BENCHES, _PILOTS, _LABORATORY)))
+    if _LABORATORY in wanted:
+        _bench_control(words, as_json=as_json, **control)
+        return
+    from headctl.run import config as configuration  # noqa: PLC0415 - --help must not load it
+
+    overrides = [word for word in words if "=" in word]
+    resolved = configuration.load_config(source, overrides) if source else configuration.parse_config("", overrides)
+    from headctl.run import bench as benchmarks  # noqa: PLC0415 - loads torch
+    from headctl.run import report_view  # noqa: PLC0415 - with it
+
+    machine = benchmarks.machine(resolved)
+    measures: dict[str, Callable[[], list[benchmarks.Figure]]] = {
+        "env": lambda: [*benchmarks.bench_env(resolved), *benchmarks.bench_face(resolved)],
+        "train": lambda: benchmarks.bench_train(resolved),
+        "controller": lambda: benchmarks.bench_controller(resolved),
+        "pilots": lambda: benchmarks.bench_pilots(resolved),
+    }
+    figures = [figure for name, measure in measures.items() if name in (wanted or _BENCHES) for figure in measure()]
+    if as_json:
+        rows = [{"name": f.name, "unit": f.unit, "median": f.median, "values": list(f.values)} for f in figures]
+        print_json({"machine": machine, "figures": rows})
+        return
+    rows = [(figure.name, figure.unit, figure.median, figure.values) for figure in figures]
+    report_view.make_console().print(report_view.figure_table(machine, rows))
+
+
+def _bench_control(words: Sequence[str], *, as_json: bool, **control: Any) -> None:
+    """Runs the controller laboratory."""
+    if len(words) > 1:
+        raise click.UsageError("control measures the laws, not this machine: it stands alone")
+    from headctl.run import report_view  # noqa: PLC0415 - --help must not load it
+    from headctl.run.lab.command import run_control  # noqa: PLC0415 - loads torch
+
+    found = run_control(report_view.make_console(stderr=as_json), as_json=as_json, **control)
+    if found is not None:
+        print_json(found)

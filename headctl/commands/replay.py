@@ -1,0 +1,36 @@
+"""``headctl replay``: a game of a run's agent, to be watched."""
+
+from pathlib import Path
+
+import click
+
+from headctl.commands.base import examples, refusals
+
+
+@click.command(
+    epilog=examples(
+        "headctl replay runs/weapon35 --acmi fight.acmi",
+        "headctl replay runs/weapon35 --against pursuit --seed 7 --acmi fight.zip.acmi --gif fight.gif",
+    )
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--acmi", type=click.Path(path_type=Path, dir_okay=False), help="Tacview file: .acmi or .zip.acmi.")
+@click.option("--gif", type=click.Path(path_type=Path, dir_okay=False), help="Animated picture, at twice the speed.")
+@click.option("--against", metavar="PILOT|RUN", help="Opponent. Default: the agent itself.")
+@click.option("--side", type=click.Choice(["red", "blue"]), default="red", help="Side of RUN's agent. Default: red.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the start and of all draws. Default: 0.")
+@refusals
+def replay(run: Path, *, acmi: Path | None, gif: Path | None, against: str | None, side: str, seed: int) -> None:
+    """Play a game of RUN's newest agent and write it down, for Tacview and as a picture that moves.
+
+    The aircraft carry what every head decided, its entropy and its alpha: as telemetry in Tacview, as text in the
+    picture. The same seed gives the same game and the same files.
+    """
+    if acmi is None and gif is None:
+        raise click.UsageError("nothing to write: name a file with --acmi or --gif, or both")
+    from headctl.run import replay as replays  # noqa: PLC0415 - loads torch
+
+    told = replays.record(run, against=against, side=side, seed=seed, acmi=acmi, gif=gif)
+    click.echo(told.summary)
+    for path in told.files:
+        click.echo(path)

@@ -1,0 +1,94 @@
+"""One process per run folder: a lock that dies with its process, however it dies."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+LOCK_FILE = ".lock"
+
+
+class RunLockError(ValueError):
+    """Another process works in the run folder, or the folder cannot be written to. One message."""
+
+
+class RunLock:
+    """Holds a run folder for as long as the ``with`` block lasts.
+
+    The kernel owns the lock (``flock``), not the file: a process that is killed leaves the file behind and the lock
+    open, so a stale file blocks nobody. The file says who holds it, for the message.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        """Creates the lock without taking it.
+
+        Args:
+            run_dir: The run's folder; must exist.
+        """
+        self._run_dir = run_dir
+        self._path = run_dir / LOCK_FILE
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> Self:
+        """Takes the lock.
+
+        Raises:
+            RunLockError: Another process has it, or no file can be made in the folder.
+        """
+        while self._descriptor is None:
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise RunLockError(f"{self._run_dir} cannot be written to: {error.strerror or error}") from error
+            self._descriptor = self._locked(descriptor)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        return self
+
+    def _locked(self, descriptor: int) -> int | None:
+        """Returns the descriptor once it is locked; ``None`` if the file was removed meanwhile by its last holder."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 200).decode("utf-8", "replace").strip()
+            os.close(descriptor)
+            raise RunLockError(
+                f"{self._run_dir} is in use by {holder or 'another process'}; nothing was changed. Wait until it ends, "
+                "stop it, or train under another --name"
+            ) from error
+        except OSError as error:
+            warnings.warn(
+                f"{self._run_dir}: this file system cannot lock ({error.strerror}); do not start a second process on "
+                "this run",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            return descriptor
+        if not self._is_in_place(descriptor):
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        """Tells whether the file of a descriptor is still the one that lies in the folder."""
+        try:
+            return os.path.samestat(self._path.lstat(), os.fstat(descriptor))
+        except OSError:
+            return False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Removes the file and gives the lock back."""
+        if self._descriptor is None:
+            return
+        if self._is_in_place(self._descriptor):
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        self._descriptor = None

@@ -1,0 +1,143 @@
+"""Whether a state from a file has the shape of the state that is to take it over.
+
+``load_state_dict`` methods copy, and copying broadcasts: a tensor of one number would fill a whole network without a
+word. So everything is compared first with the state that the run has now: the same keys, the same kinds of numbers,
+the same shapes and dtypes.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+GROWING = (
+    "learner.optimizer.state",
+    "learner.controller.reading",
+    "learner.controller.agenda",
+    "collector.game.history",
+)
+"""Parts that are empty at the beginning, or as long as the course of the run made them."""
+_ADAM = {"step", "exp_avg", "exp_avg_sq"}
+_LISTS = ("pool.snapshots",)
+_FINITE = (
+    "learner.policy",
+    "learner.optimizer",
+    "learner.controller.log_alpha",
+    "learner.controller.alpha",
+    "snapshot",
+)
+
+
+def check_scheme(state: object, like: object, path: str = "") -> None:
+    """Compares a state with one of the same run.
+
+    Args:
+        state: From a file: plain data.
+        like: What the run has now.
+        path: Where both stand, for the message.
+
+    Raises:
+        ValueError: A difference, in one line that says where.
+        TypeError: Something of another kind.
+    """
+    if isinstance(like, Tensor):
+        _check_tensor(state, like, path)
+    elif isinstance(like, Mapping):
+        _check_mapping(state, like, path)
+    elif isinstance(like, list | tuple):
+        if not isinstance(state, list | tuple):
+            raise TypeError(f"{path}: is {_kind(state)}, expected a list")
+        if path in _LISTS:
+            return
+        if len(state) != len(like):
+            raise ValueError(f"{path}: has {len(state)} entries, expected {len(like)}")
+        for number, (entry, other) in enumerate(zip(state, like, strict=True)):
+            check_scheme(entry, other, f"{path}[{number}]")
+    elif like is not None and _number_or_kind(state) != _number_or_kind(like):
+        raise ValueError(f"{path}: is {_kind(state)}, expected {_kind(like)}")
+
+
+def _check_mapping(state: object, like: Mapping[Any, Any], path: str) -> None:
+    if not isinstance(state, Mapping):
+        raise TypeError(f"{path or 'the state'}: is {_kind(state)}, expected named entries")
+    if path.startswith(GROWING):
+        _check_plain(state, path)
+        return
+    for missing in like.keys() - state.keys():
+        raise ValueError(f"{_joined(path, missing)}: is missing")
+    for unknown in state.keys() - like.keys():
+        raise ValueError(f"{_joined(path, unknown)}: nothing of this name is known")
+    for key, entry in like.items():
+        check_scheme(state[key], entry, _joined(path, key))
+
+
+def _check_tensor(state: object, like: Tensor, path: str) -> None:
+    if not isinstance(state, Tensor):
+        raise TypeError(f"{path}: is {_kind(state)}, expected a tensor")
+    if state.dtype != like.dtype or state.shape != like.shape:
+        raise ValueError(
+            f"{path}: is {_kind(state)}, expected {_kind(like)}; it belongs to another network, game or set of heads"
+        )
+    check_finite(state, path)
+
+
+def check_finite(tensor: Tensor, path: str) -> None:
+    """Refuses weights and temperatures that are not numbers.
+
+    Raises:
+        ValueError: NaN or infinity where the run would be spoilt by it.
+    """
+    if path.startswith(_FINITE) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"{path}: holds NaN or infinity")
+
+
+def _check_plain(value: object, path: str) -> None:
+    """Lets through plain data of any shape, without NaN in what the optimiser remembers."""
+    if isinstance(value, Tensor):
+        check_finite(value, path)
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            _check_plain(entry, _joined(path, key))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for entry in value:
+            _check_plain(entry, path)
+    elif isinstance(value, float) and math.isnan(value) and path.startswith("learner.optimizer"):
+        raise ValueError(f"{path}: is NaN")
+
+
+def check_optimizer(state: Mapping[str, Any], parameters: Sequence[Tensor]) -> None:
+    """Compares what an optimiser remembers with the parameters that it belongs to.
+
+    Args:
+        state: ``state`` of an optimiser's state dict: number of the parameter to named tensors.
+        parameters: The parameters, in the optimiser's order.
+
+    Raises:
+        ValueError: A number that no parameter has, or a tensor of another shape.
+        TypeError: Something else than a tensor.
+    """
+    for index, remembered in state.items():
+        if not isinstance(index, int) or not 0 <= index < len(parameters) or not isinstance(remembered, Mapping):
+            raise ValueError(f"learner.optimizer.state: has an entry {index!r} for {len(parameters)} parameters")
+        if remembered.keys() != _ADAM:
+            raise ValueError(f"learner.optimizer.state.{index}: has {sorted(map(str, remembered))}")
+        for name, entry in remembered.items():
+            like = torch.zeros(()) if name == "step" else parameters[index].detach()
+            _check_tensor(entry, like, f"learner.optimizer.state.{index}.{name}")
+
+
+def _joined(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _number_or_kind(value: object) -> str:
+    """Whole numbers may stand where real ones are meant; truth values may not."""
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {list(value.shape)}"
+    return {"NoneType": "nothing"}.get(type(value).__name__, type(value).__name__)

@@ -1,0 +1,135 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from headctl_envs.dogfight.config import TACTICAL14
+from PIL import Image
+
+from headctl.run.checkpoint import list_checkpoints, load_checkpoint
+from headctl.run.config import parse_config
+from headctl.run.film import FRAMES_MAX, Film
+from headctl.run.folder import RunFolderError, create_run_folder
+from headctl.run.replay import ReplayError, record
+from headctl.run.report_view import make_console
+from headctl.run.session import train
+from tests.helpers.acmi_reader import read_acmi
+
+TINY = """
+total_steps: 600
+game: {num_games: 16, options: {time_limit_s: 3, start: in_zone, gun_half_angle_deg: 5}}
+policy: {hidden: [16]}
+ppo: {rollout_steps: 16, epochs: 1, minibatch_size: 128}
+evaluation: {games: 2}
+run: {tensorboard: false}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = parse_config(TINY)
+    folder = tmp_path_factory.mktemp("replay") / "tiny"
+    create_run_folder(folder, config)
+    assert train(config, folder, make_console(), resume=False) == 0
+    return folder
+
+
+def test_every_head_is_on_the_aircraft_with_entropy_and_alpha(run, tmp_path):
+    told = record(run, seed=1, acmi=tmp_path / "f.acmi")
+    assert told.files == [tmp_path / "f.acmi"]
+    assert told.summary.startswith(f"{run} (red) against itself, seed 1: ")
+    controller = load_checkpoint(list_checkpoints(run)[-1])["learner"]["controller"]
+    alphas = dict(zip(controller["heads"], controller["alpha"].tolist(), strict=True))
+    header, frames, _ = read_acmi(tmp_path / "f.acmi")
+    assert header["Title"] == "tiny against tiny, seed 1"
+    for _, objects in frames[:-1]:
+        assert {known["Pilot"] for known in objects.values()} == {"tiny"}
+        for known in objects.values():
+            for head in ("maneuver", "weapon", "params"):
+                name = head.capitalize()
+                assert float(known[f"{name}Alpha"]) == pytest.approx(alphas[head], rel=1e-4)
+                assert math.isfinite(float(known[f"{name}Entropy"]))
+            assert known["Maneuver"] in TACTICAL14
+            assert 0.0 <= float(known["ManeuverEntropy"]) <= math.log(len(TACTICAL14)) + 1e-4
+            assert 0.0 <= float(known["WeaponEntropy"]) <= math.log(2) + 1e-4
+            assert len(known["Params"].split()) == 3
+            assert known["Label"] == f"{known['Maneuver']} {known['Weapon']}"
+
+
+def test_the_recorded_decisions_are_those_that_were_flown(run, tmp_path):
+    """Whoever decides to fire while the gun is legal has fewer rounds in the next frame, and nobody else has."""
+    record(run, seed=2, acmi=tmp_path / "f.acmi", against="pursuit")
+    _, frames, _ = read_acmi(tmp_path / "f.acmi")
+    shots = 0
+    for (_, before), (_, after) in pairwise(frames):
+        for number in before.keys() & after.keys():
+            fired = float(after[number]["Rounds"]) < float(before[number]["Rounds"])
+            assert fired == (before[number]["Weapon"] == "gun") == (after[number]["TriggerPressed"] == "1")
+            shots += fired
+    assert shots > 0
+
+
+def test_sides_and_opponents(run, tmp_path):
+    told = record(run, against="pursuit", side="blue", acmi=tmp_path / "f.zip.acmi")
+    assert f"{run} (blue) against pursuit, seed 0: " in told.summary
+    _, frames, _ = read_acmi(tmp_path / "f.zip.acmi")
+    pilots = {known["Coalition"]: known for known in frames[0][1].values()}
+    assert (pilots["Red"]["Pilot"], pilots["Blue"]["Pilot"]) == ("pursuit", "tiny")
+    assert "ManeuverAlpha" not in pilots["Red"]
+    assert "ManeuverAlpha" in pilots["Blue"]
+    assert "against tiny, seed 0" in record(run, against=str(run)).summary
+
+
+def test_one_seed_gives_one_file_and_touches_no_global_stream(run, tmp_path):
+    before = torch.random.get_rng_state()
+    for name in ("a", "b"):
+        record(run, seed=5, acmi=tmp_path / f"{name}.acmi")
+    record(run, seed=6, acmi=tmp_path / "c.acmi")
+    assert torch.equal(before, torch.random.get_rng_state())
+    files = [(tmp_path / f"{name}.acmi").read_bytes() for name in "abc"]
+    assert files[0] == files[1] != files[2].replace(b"seed 6", b"seed 5")
+
+
+def test_gif(run, tmp_path):
+    record(run, seed=1, acmi=tmp_path / "f.acmi", gif=tmp_path / "f.gif")
+    with Image.open(tmp_path / "f.gif") as picture:
+        assert picture.size == (1000, 720)
+        assert picture.n_frames == len(read_acmi(tmp_path / "f.acmi")[1])
+        durations = []
+        for index in range(picture.n_frames):
+            picture.seek(index)
+            durations.append(picture.info["duration"])
+    assert set(durations[:-1]) == {100}
+    assert durations[-1] == 3000
+
+
+def test_a_long_film_leaves_pictures_out(tmp_path):
+    from headctl_envs.dogfight.config import DogfightConfig
+    from headctl_envs.dogfight.engine import DogfightEngine
+    from headctl_envs.dogfight.snapshots import snapshot
+
+    engine = DogfightEngine(DogfightConfig(start="head_on", start_range_min_m=100.0))
+    engine.reset(0)
+    film = Film(engine.config)
+    with pytest.raises(ValueError, match="at least one moment"):
+        film.write(tmp_path / "none.gif")
+    now = snapshot(engine)
+    for step in range(FRAMES_MAX + 2):
+        film.add(now._replace(time_s=0.2 * step), {})
+    film.write(tmp_path / "f.gif")
+    with Image.open(tmp_path / "f.gif") as picture:
+        assert picture.n_frames == 152  # 0, 2, ... 300 and the last one, 301
+
+
+def test_bad_input_is_told_before_anything_is_written(run, tmp_path):
+    with pytest.raises(ReplayError, match=r"--acmi .*f\.txt: the name must end in \.acmi"):
+        record(run, acmi=tmp_path / "f.txt")
+    with pytest.raises(ReplayError, match=r"--gif .*f\.png: the name must end in \.gif"):
+        record(run, gif=tmp_path / "f.png")
+    with pytest.raises(ReplayError, match="there is no folder"):
+        record(run, acmi=tmp_path / "nowhere" / "f.acmi")
+    with pytest.raises(RunFolderError, match=r"unknown opponent: 'persuit'\. Did you mean 'pursuit'"):
+        record(run, against="persuit", acmi=tmp_path / "f.acmi")
+    with pytest.raises(RunFolderError, match="no such run folder"):
+        record(tmp_path / "none", acmi=tmp_path / "f.acmi")
+    assert list(tmp_path.iterdir()) == []
