@@ -335,7 +335,7 @@ def choice_names(engine: DogfightEngine) -> dict[str, tuple[str, ...]]:
 
 
 def _airframe_name(config: DogfightConfig, side: int) -> str:
-    """Name of the aircraft that a side flies: the word, the name of the file, or that of the type it is derived from."""
+    """Name of the aircraft that a side flies: the word, the name of the file, or that of the type it comes from."""
     given = (config.airframe_red, config.airframe_blue)[side] or config.airframe
     if isinstance(given, Mapping):
         given = str(given.get("base", "custom"))

@@ -322,7 +322,7 @@ class DogfightEngine:
 
     @property
     def alive(self) -> Tensor:
-        """bool [N, A]: whether the seat was alive when it chose the action of the last step."""
+        """Whether the seat was alive when it chose the action of the last step, bool [N, A]."""
         return self._results["alive"]
 
     @property

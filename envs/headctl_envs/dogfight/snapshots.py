@@ -24,6 +24,7 @@ ENEMY_IN_ZONE = "enemy_in_zone"
 ENDINGS = ("time", "gun", "missile", "crash", "collision")
 """Causes in the order in which they name the end of a game: what shot down the last one, before accidents."""
 
+
 def agent_names(engine: DogfightEngine) -> tuple[str, ...]:
     """Agent names by seat, side 0 first."""
     return engine.config.agents
