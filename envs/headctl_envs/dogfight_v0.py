@@ -16,10 +16,10 @@
 | State Values         | `[-10, 10]`                                                 |
 
 Two fighters, or two teams of up to four, with guns, missiles and flares, zero-sum. The flight model has three degrees
-of freedom and roll, is integrated with the fourth-order Runge-Kutta method and behaves like an F-16. A decision, five times a second, has three parts: a *maneuver*
-(turns, pulls, pursuits), a *weapon* action (hold, gun, missile, flare) and continuous *params*, which modify the
-maneuver: how hard to pull, the throttle, and a tilt of the lift vector. `missiles=0, flares=0` leaves a gun fight,
-whose observations are (44,).
+of freedom and roll, is integrated with the fourth-order Runge-Kutta method and behaves like an F-16. A decision, five
+times a second, has three parts: a *maneuver* (turns, pulls, pursuits), a *weapon* action (hold, gun, missile, flare)
+and continuous *params*, which modify the maneuver: how hard to pull, the throttle, and a tilt of the lift vector.
+`missiles=0, flares=0` leaves a gun fight, whose observations are (44,).
 
 ### Observations
 
