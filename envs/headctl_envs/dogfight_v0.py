@@ -7,23 +7,24 @@
 | Parallel API         | Yes                                                         |
 | Manual Control       | No                                                          |
 | Agents               | `agents= ['red_0', 'blue_0']`                               |
-| Agents               | 2                                                           |
+| Agents               | 2, up to 8 with `team_size`                                 |
 | Action Shape         | `Dict(maneuver: (), params: (3,), weapon: ())`              |
 | Action Values        | `Discrete(14)`, `[-1, 1]`, `Discrete(4)`                    |
-| Observation Shape    | `Dict(mask_maneuver: (14,), mask_weapon: (4,), observation: (44,))` |
+| Observation Shape    | `Dict(mask_maneuver: (14,), mask_weapon: (4,), observation: (68,))` |
 | Observation Values   | `[-10, 10]`, masks 0 or 1                                   |
-| State Shape          | (88,)                                                       |
+| State Shape          | (136,)                                                      |
 | State Values         | `[-10, 10]`                                                 |
 
-Two fighters in a gun fight, zero-sum. The flight model has three degrees of freedom and roll, is integrated with the
-fourth-order Runge-Kutta method and behaves like an F-16. A decision, five times a second, has three parts: a *maneuver*
-(turns, pulls, pursuits), a *weapon* action (fire the gun or hold) and continuous *params*, which modify the maneuver:
-how hard to pull, the throttle, and a tilt of the lift vector.
+Two fighters, or two teams of up to four, with guns, missiles and flares, zero-sum. The flight model has three degrees
+of freedom and roll, is integrated with the fourth-order Runge-Kutta method and behaves like an F-16. A decision, five
+times a second, has three parts: a *maneuver* (turns, pulls, pursuits), a *weapon* action (hold, gun, missile, flare)
+and continuous *params*, which modify the maneuver: how hard to pull, the throttle, and a tilt of the lift vector.
+`missiles=0, flares=0` leaves a gun fight, whose observations are (44,).
 
 ### Observations
 
 `observation` (float32) holds numbers of order one about the own aircraft and about the enemy, vectors in the own wind
-frame; `headctl_envs.dogfight.sensing.FEATURES` names them. `mask_maneuver` and `mask_weapon` (int8) say which choices
+frame; `parallel_env(...).engine.feature_names` names them. `mask_maneuver` and `mask_weapon` (int8) say which choices
 are legal; `hold` always is, so no mask is empty. `state()` is the observations of all agents behind one another.
 
 ### Actions and layouts
@@ -51,13 +52,17 @@ layout.
 
 ### Rewards
 
-+1 for a win, -1 for a loss, 0 for a draw; half of the damage dealt minus that taken; and potential-based shaping. The
-rewards of both sides always sum to zero. `set_progress(share)` tells the share of training that is done, with which the
++1 for a win, -1 for a loss, 0 for a draw; half of the damage dealt minus that taken; in teams, half of the share of
+aircraft shot down minus that lost; small costs of missiles and flares; and potential-based shaping. Living aircraft of
+a team get the same reward, those of the other team its negative; the dead get nothing more.
+
+`set_progress(share)` tells the share of training that is done, with which the
 shaping fades.
 
 ### Termination
 
-An aircraft shot down, below the floor or in a collision is terminated, and the end of a side ends the episode for all.
+An aircraft shot down, below the floor or in a collision is terminated and leaves the game; the end of a side ends the
+episode for all.
 The time limit truncates the episode for every agent that is still playing.
 
 ### Infos
@@ -67,13 +72,13 @@ The same numeric keys for every agent at every step, from reset on:
 | key | meaning |
 |---|---|
 | `outcome` | 0 while the game goes on, 1 red has won, 2 blue has won, 3 draw |
-| `cause` | how it ended: 0 it goes on, 1 kill, 2 crash, 3 collision, 4 time |
+| `cause` | how the own episode ended: 0 not, or with a victory; 1 gun, 2 missile, 3 crash, 4 collision, 5 time |
 | `alive` | 1 as long as the own aircraft flies |
-| `reward_outcome`, `reward_damage`, `reward_shaping` | the terms of the last reward |
+| `reward_outcome`, `reward_damage`, `reward_losses`, `reward_cost`, `reward_shaping` | the terms of the last reward |
 | `health` | own health, 1 at the start |
-| `rounds` | share of the rounds left |
-| `rounds_fired` | rounds fired in this episode |
-| `gun_zone_s` | seconds of this episode with an enemy in the own gun zone, looked at once per decision |
+| `rounds`, `missiles`, `flares` | shares that are left |
+| `rounds_fired`, `missiles_fired`, `flares_dropped` | used in this episode |
+| `gun_zone_s` | seconds of this episode with an observed enemy in the own gun zone, looked at once per decision |
 | `illegal_actions` | decisions of this episode in which a choice was masked or did not exist |
 
 ### Rendering
@@ -110,7 +115,7 @@ Pickling and `copy.deepcopy` keep the arguments, not the episode: reset the copy
 
 ### Version History
 
-* v0: one against one, guns
+* v0: one against one to four against four; guns, missiles, flares
 """  # noqa: D415  - PettingZoo makes a page out of this docstring, its first line is the heading
 
 import pettingzoo

@@ -10,6 +10,7 @@ from headctl.commands.base import examples, print_json, refusals
 from headctl.messages import unknown_name
 
 _BENCHES = ("env", "train", "controller")
+_PILOTS = "pilots"
 _LABORATORY = "control"
 
 
@@ -21,7 +22,7 @@ _LABORATORY = "control"
         "headctl bench control --plots pictures",
     )
 )
-@click.argument("words", nargs=-1, metavar="[env|train|controller|control]... [KEY=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[env|train|controller|pilots|control]... [KEY=VALUE]...")
 @click.option("--config", "source", help="YAML file that names game and sizes. Default: every key at its default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--seeds", type=click.IntRange(1, 20), help="control: runs of everything. Default: 5, 3 with --tuning.")
@@ -38,13 +39,15 @@ def bench(words: tuple[str, ...], source: str | None, *, as_json: bool, **contro
 
     Every figure is the median of five repetitions, with the smallest and the largest beside it.
 
+    pilots plays the game's scripted opponents against each other, both seats: minutes. It runs only when it is named.
+
     control runs the laws of alpha against each other in closed loop, on a small task with three heads: how well each
     holds its targets, how it comes back from one out of reach. It takes minutes to hours.
     """
     wanted = [word for word in words if "=" not in word]
     for word in wanted:
-        if word not in (*_BENCHES, _LABORATORY):
-            raise click.UsageError(unknown_name("benchmark", word, (*_BENCHES, _LABORATORY)))
+        if word not in (*_BENCHES, _PILOTS, _LABORATORY):
+            raise click.UsageError(unknown_name("benchmark", word, (*_BENCHES, _PILOTS, _LABORATORY)))
     if _LABORATORY in wanted:
         _bench_control(words, as_json=as_json, **control)
         return
@@ -60,6 +63,7 @@ def bench(words: tuple[str, ...], source: str | None, *, as_json: bool, **contro
         "env": lambda: [*benchmarks.bench_env(resolved), *benchmarks.bench_face(resolved)],
         "train": lambda: benchmarks.bench_train(resolved),
         "controller": lambda: benchmarks.bench_controller(resolved),
+        "pilots": lambda: benchmarks.bench_pilots(resolved),
     }
     figures = [figure for name, measure in measures.items() if name in (wanted or _BENCHES) for figure in measure()]
     if as_json:

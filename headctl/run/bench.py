@@ -5,12 +5,13 @@ compare only figures of one call. An agent-step is one decision of one agent.
 """
 
 import importlib
+import math
 import os
 import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,14 @@ from headctl.run.config import RunConfig
 from headctl.run.trainer import Trainer
 from headctl.selfplay.catalog import make
 from headctl.selfplay.games import VectorGame
+from headctl.selfplay.match import PilotPlayer, play_match
+
+DOGFIGHTS: dict[str, dict[str, Any]] = {
+    "1v1 guns only": {"team_size": 1, "missiles": 0, "flares": 0},
+    "1v1 full weapons": {"team_size": 1, "missiles": 2, "flares": 8},
+    "4v4 full weapons": {"team_size": 4, "missiles": 2, "flares": 8},
+}
+"""Options of the dogfights that are measured."""
 
 _REPETITIONS = 5
 _PACKAGES = ("headctl", "torch", "warp-lang", "numpy")
@@ -64,34 +73,68 @@ def machine(config: RunConfig) -> dict[str, str]:
 def bench_env(config: RunConfig, sizes: tuple[int, ...] = (1, 64, 1024, 8192), *, seconds: float = 1.0) -> list[Figure]:
     """Returns agent-steps/s of the game alone, with random legal actions drawn beforehand.
 
+    The dogfight is measured with its other options as given, but with guns only, with all weapons, and four against
+    four, and the memory of one game.
+
     Args:
         config: Names the game.
         sizes: Numbers of games N, one figure each.
         seconds: How long each repetition plays.
     """
     torch.set_num_threads(config.run.threads)
+    if config.game.name != "dogfight":
+        return [_game_speed(config, config.game.options, "game", size, seconds) for size in sizes]
     figures = []
-    for size in sizes:
-        game = make(config.game.name, config.game.options, num_games=size, seed=1)
-        game.reset(1)
-        actions = [game.pilot_actions("random") for _ in range(16)]
-        decisions = {key: [value.clone() for value in column] for key, column in _columns(actions).items()}
-        play = _player(game, decisions)
-        steps = _calibrated(play, seconds)
-        rates = []
-        for _ in range(_REPETITIONS):
-            started = time.perf_counter()
-            for step in range(steps):
-                play(step)
-            rates.append(steps * size * game.num_seats / (time.perf_counter() - started))
-        figures.append(Figure(f"game, N = {size}", "agent-steps/s", tuple(rates)))
+    for label, changes in DOGFIGHTS.items():
+        options = {**config.game.options, **changes}
+        figures += [_game_speed(config, options, label, size, seconds) for size in sizes]
+        game = make(config.game.name, options, num_games=1, seed=1)
+        figures.append(Figure(f"{label}, memory per game", "bytes", (getattr(game, "bytes_per_game", math.nan),)))
+    return figures
+
+
+def _game_speed(config: RunConfig, options: Mapping[str, Any], label: str, size: int, seconds: float) -> Figure:
+    game = make(config.game.name, options, num_games=size, seed=1)
+    game.reset(1)
+    actions = [{head: value.clone() for head, value in game.pilot_actions("random").items()} for _ in range(16)]
+    play = _player(game, _columns(actions))
+    steps = _calibrated(play, seconds)
+    rates = []
+    for _ in range(_REPETITIONS):
+        started = time.perf_counter()
+        for step in range(steps):
+            play(step)
+        rates.append(steps * size * game.num_seats / (time.perf_counter() - started))
+    return Figure(f"{label}, N = {size}", "agent-steps/s", tuple(rates))
+
+
+def bench_pilots(config: RunConfig, games: int = 400) -> list[Figure]:
+    """Returns how often each scripted pilot beats each one below it: wins over decided games, both seats alike.
+
+    Args:
+        config: Names the game and its evaluation options.
+        games: Games per pair.
+    """
+    torch.set_num_threads(config.run.threads)
+
+    def make_game(num_games: int, seed: int) -> VectorGame:
+        return make(config.game.name, config.evaluation_options, num_games=num_games, seed=seed)
+
+    names = make_game(1, 0).pilot_names
+    figures = []
+    for place, better in enumerate(names):
+        for worse in names[:place]:
+            result = play_match(make_game, PilotPlayer(better), PilotPlayer(worse), games=games, seed=1)
+            label = f"{better} against {worse}: {result.wins} won, {result.losses} lost, {result.draws} drawn"
+            figures.append(Figure(label, "share of decided games", (result.win_rate,)))
     return figures
 
 
 def bench_face(config: RunConfig, *, seconds: float = 1.0) -> list[Figure]:
     """Returns environment-steps/s of one dogfight through its PettingZoo face, in every action layout.
 
-    An environment-step is one call of ``step``, with an action of every agent. Actions are drawn beforehand.
+    An environment-step is one call of ``step``, with an action of every agent. Actions are drawn beforehand. The same
+    dogfights are measured as by :func:`bench_env`.
 
     Args:
         config: Names the game; there are no figures of other games.
@@ -103,27 +146,32 @@ def bench_face(config: RunConfig, *, seconds: float = 1.0) -> list[Figure]:
     face = importlib.import_module("headctl_envs.dogfight_v0")
     layouts = importlib.import_module("headctl_envs.dogfight.layouts").LAYOUTS
     figures = []
-    for layout in layouts:
-        env = face.parallel_env(action_layout=layout, **config.game.options)
-        env.reset(seed=1)
-        for agent in env.possible_agents:
-            env.action_space(agent).seed(1)
-        actions = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(64)]
-
-        def play(step: int, env: Any = env, actions: list[dict[str, Any]] = actions) -> None:
-            env.step(actions[step % len(actions)])
-            if not env.agents:
-                env.reset()
-
-        steps = _calibrated(play, seconds)
-        rates = []
-        for _ in range(_REPETITIONS):
-            started = time.perf_counter()
-            for step in range(steps):
-                play(step)
-            rates.append(steps / (time.perf_counter() - started))
-        figures.append(Figure(f"PettingZoo face, {layout}", "environment-steps/s", tuple(rates)))
+    for label, changes in DOGFIGHTS.items():
+        for layout in layouts:
+            env = face.parallel_env(action_layout=layout, **{**config.game.options, **changes})
+            figures.append(Figure(f"{label}, PettingZoo, {layout}", "environment-steps/s", _face_speeds(env, seconds)))
     return figures
+
+
+def _face_speeds(env: Any, seconds: float) -> tuple[float, ...]:
+    env.reset(seed=1)
+    for agent in env.possible_agents:
+        env.action_space(agent).seed(1)
+    actions = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(64)]
+
+    def play(step: int) -> None:
+        env.step(actions[step % len(actions)])
+        if not env.agents:
+            env.reset()
+
+    steps = _calibrated(play, seconds)
+    rates = []
+    for _ in range(_REPETITIONS):
+        started = time.perf_counter()
+        for step in range(steps):
+            play(step)
+        rates.append(steps / (time.perf_counter() - started))
+    return tuple(rates)
 
 
 def bench_train(config: RunConfig, *, iterations: int = 6) -> list[Figure]:

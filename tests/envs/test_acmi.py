@@ -13,7 +13,7 @@ from headctl_envs.dogfight.snapshots import Body, euler_angles, rotated, snapsho
 
 from tests.helpers.acmi_reader import read_acmi
 
-EASY = {"start": "in_zone", "gun_half_angle_deg": 5.0}
+EASY = {"start": "in_zone", "gun_half_angle_deg": 5.0, "missiles": 0, "flares": 0}
 
 
 def engine_for(**options):
@@ -85,7 +85,7 @@ def test_a_kill_is_an_event_and_the_end_is_told(tmp_path):
     kinds = [event for time, event in events if time == pytest.approx(end)]
     assert ["Destroyed", f"{numbers[loser]:x}"] in kinds
     assert ["removed", numbers[loser]] in kinds
-    assert ["Bookmark", f"{winner} wins: kill"] in kinds
+    assert ["Bookmark", f"{winner} wins: gun"] in kinds
     assert ["LeftArea", f"{numbers[f'{winner}_0']:x}"] in kinds
     assert ["Message", f"{numbers[loser]:x}", f"{loser} is hit"] in [event for _, event in events]
     assert frames[-1][1] == {}

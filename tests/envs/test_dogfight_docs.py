@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from headctl_envs.dogfight import config
 from headctl_envs.dogfight.face import INFO_KEYS
-from headctl_envs.dogfight.sensing import FEATURES
+from headctl_envs.dogfight.features import FEATURES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "dogfight.md").read_text(encoding="utf-8")
 

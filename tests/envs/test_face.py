@@ -9,7 +9,7 @@ from headctl_envs import dogfight_v0
 from headctl_envs.dogfight.config import DogfightConfig, OptionError
 from headctl_envs.dogfight.engine import DogfightEngine
 from headctl_envs.dogfight.face import INFO_KEYS
-from headctl_envs.dogfight.sensing import FEATURES
+from headctl_envs.dogfight.features import FEATURES
 from pettingzoo.test import (
     api_test,
     max_cycles_test,
@@ -211,7 +211,7 @@ def test_calls_out_of_order_and_arguments_of_the_wrong_kind_are_told():
 
 
 def test_infos_count_shots_and_time_in_the_zone():
-    env = dogfight_v0.parallel_env(start="in_zone", gun_half_angle_deg=5.0)
+    env = dogfight_v0.parallel_env(start="in_zone", gun_half_angle_deg=5.0, missiles=0, flares=0)
     _, infos = env.reset(seed=3)
     assert infos["red_0"]["rounds_fired"] == infos["red_0"]["gun_zone_s"] == 0.0
     assert infos["red_0"]["alive"] == infos["red_0"]["rounds"] == infos["red_0"]["health"] == 1.0
@@ -227,7 +227,7 @@ def test_infos_count_shots_and_time_in_the_zone():
             inside[agent] += observation["observation"][FEATURES.index("enemy_in_zone")]
             assert infos[agent]["gun_zone_s"] == pytest.approx(0.2 * inside[agent])
     winner, loser = ("red_0", "blue_0") if infos["red_0"]["outcome"] == 1 else ("blue_0", "red_0")
-    assert infos[winner]["cause"] == infos[loser]["cause"] == 1
+    assert (infos[winner]["cause"], infos[loser]["cause"]) == (0, 1)
     assert (infos[winner]["alive"], infos[loser]["alive"]) == (1, 0)
     assert infos[loser]["health"] == 0.0
     assert infos[winner]["reward_outcome"] == -infos[loser]["reward_outcome"] == 1.0

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from headctl_envs.dogfight import face
-from headctl_envs.dogfight.config import DogfightConfig
+from headctl_envs.dogfight.config import REWARD_TERMS, DogfightConfig
 from headctl_envs.dogfight.engine import GameStep, Observations
-from headctl_envs.dogfight.sensing import FEATURES
+from headctl_envs.dogfight.features import FEATURES
 
 NAMES = ("red_0", "red_1", "blue_0", "blue_1")
 
@@ -19,14 +19,16 @@ class StoryEngine:
     def __init__(self, config, num_games, max_decisions):
         self.config, self.num_games, self.num_seats = config, num_games, 4
         self.seat_sides = (0, 0, 1, 1)
+        self.observation_dim, self.feature_names = len(FEATURES), FEATURES
         self.auto_reset = True
         self.seen = Observations(
             torch.zeros(1, 4, len(FEATURES)),
             {"maneuver": torch.ones(1, 4, 14, dtype=torch.bool), "weapon": torch.ones(1, 4, 4, dtype=torch.bool)},
         )
         self.state = {"health": torch.ones(1, 4), "rounds": torch.full((1, 4), 510.0)}
-        self.reward_terms = torch.zeros(1, 3)
-        self.outcome, self.cause = torch.zeros(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
+        self.state |= {"missiles_left": torch.full((1, 4), 2.0), "flares": torch.full((1, 4), 8.0)}
+        self.reward_terms = torch.zeros(1, len(REWARD_TERMS))
+        self.outcome, self.cause = torch.zeros(1, dtype=torch.int32), torch.zeros(1, 4, dtype=torch.int32)
         self.flags = [torch.zeros(1, 4, dtype=torch.bool) for _ in range(3)]
         self.reward = torch.zeros(1, 4)
         self.flown = []

@@ -126,7 +126,7 @@ def test_an_illegal_choice_is_maneuver_0_and_hold_and_is_counted():
     def after(action):
         env = dogfight_v0.parallel_env(start="head_on", start_altitude_min_m=800.0, start_altitude_max_m=800.0)
         observations, _ = env.reset(seed=0)
-        assert observations["red_0"]["mask_weapon"].tolist() == [1, 0, 0, 0]
+        assert observations["red_0"]["mask_weapon"].tolist() == [1, 0, 0, 1]
         observations, *_, infos = env.step({"red_0": {"params": np.zeros(3, np.float32), **action}})
         return observations, infos["red_0"].pop("illegal_actions"), infos
 

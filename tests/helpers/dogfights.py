@@ -5,10 +5,14 @@ import torch
 from headctl_envs.dogfight.config import DogfightConfig
 from headctl_envs.dogfight.engine import DogfightEngine
 
+GUNS = {"missiles": 0, "flares": 0}
+"""Options of a fight with guns only."""
 
-def engine_with(pairs, **options):
-    """An engine whose game i starts from the motion records ``pairs[i]`` [2, 11]."""
-    pairs = np.array(pairs, np.float32)
+
+def engine_with(games, **options):
+    """An engine whose game i starts from the motion records ``games[i]`` [A, 11]; guns only unless told otherwise."""
+    pairs = np.array(games, np.float32)
+    options = {**GUNS, "team_size": pairs.shape[1] // 2, **options}
     engine = DogfightEngine(DogfightConfig(**options), num_games=len(pairs))
     engine.reset(seed=0)
     engine.state["motion"].copy_(torch.from_numpy(np.ascontiguousarray(pairs)))
@@ -48,19 +52,22 @@ def copied(step):
     return type(step)(*({k: v.clone() for k, v in x.items()} if isinstance(x, dict) else x.clone() for x in step))
 
 
+def seats_of(engine, first, second):
+    """Actions with ``first`` for red's seats and ``second`` for blue's; both are dicts of tensors."""
+    team = engine.config.team_size
+    return {head: torch.cat([first[head][:, :team], second[head][:, team:]], 1) for head in first}
+
+
 def play(first, second, games, seed, **options):
-    """Plays ``games`` games, half of them with seats exchanged; returns (wins of first, wins of second, draws)."""
+    """Plays ``games`` games, half of them with sides exchanged; returns (wins of first, wins of second, draws)."""
     engine = DogfightEngine(DogfightConfig(**options), num_games=games)
     engine.reset(seed=seed)
     half = games // 2
     outcome = torch.zeros(games, dtype=torch.int32)
     while (outcome == 0).any():
         one, two = engine.pilot_actions(first), engine.pilot_actions(second)
-        chosen = {head: one[head].clone() for head in one}
-        for head, tensor in chosen.items():
-            tensor[:half, 1] = two[head][:half, 1]
-            tensor[half:, 0] = two[head][half:, 0]
-        step = engine.step(chosen)
+        there, back = seats_of(engine, one, two), seats_of(engine, two, one)
+        step = engine.step({head: torch.cat([there[head][:half], back[head][half:]]) for head in there})
         outcome = torch.where(outcome == 0, step.outcome, outcome)
     swapped = torch.tensor([0, 2, 1, 3], dtype=torch.int32)
     outcome[half:] = swapped[outcome[half:].long()]

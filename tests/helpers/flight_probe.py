@@ -108,7 +108,7 @@ def gun(pairs, **options):
     """Columns for pairs [n, 2, 11]: damage rate, in zone, legal, ATA, AA, range, closure."""
     pairs = np.array(pairs, dtype=np.float32).reshape(-1, 2, MOTION_SIZE)
     states = wp.array(ptr=pairs.ctypes.data, dtype=Motion, shape=pairs.shape[:2], device="cpu")
-    rules = rules_struct(DogfightConfig(**options), num_seats=2, max_decisions=1, game_offset=0)
+    rules = rules_struct(DogfightConfig(**options), max_decisions=1, game_offset=0)
     out = wp.zeros((len(pairs), 7), dtype=wp.float32, device="cpu")
     _launch(gun_kernel, len(pairs), [states, rules, out])
     return out.numpy().astype(np.float64)

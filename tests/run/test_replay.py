@@ -17,7 +17,7 @@ from tests.helpers.acmi_reader import read_acmi
 
 TINY = """
 total_steps: 600
-game: {num_games: 16, options: {time_limit_s: 3, start: in_zone, gun_half_angle_deg: 5}}
+game: {num_games: 16, options: {time_limit_s: 3, start: in_zone, gun_half_angle_deg: 5, missiles: 0, flares: 0}}
 policy: {hidden: [16]}
 ppo: {rollout_steps: 16, epochs: 1, minibatch_size: 128}
 evaluation: {games: 2}

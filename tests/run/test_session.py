@@ -2,6 +2,7 @@ import json
 import signal
 
 import pytest
+from headctl_envs.dogfight.names import PILOTS
 
 from headctl.run.config import parse_config
 from headctl.run.folder import RunFolderError, create_run_folder
@@ -46,7 +47,7 @@ def test_a_training_leaves_a_whole_run_behind(run, capsys):
     reader = RunReader(run)
     assert reader.finished
     assert set(reader.heads) == {"maneuver", "weapon", "params"}
-    assert set(reader.evaluations()) == {"straight", "random", "pursuit"}
+    assert set(reader.evaluations()) == set(PILOTS)
     assert all(score.games == 8 for _, score in reader.evaluations().values())
     for file in ("report/heads.png", "report/learning.png", "eval/final.json", "version.txt"):
         assert (run / file).stat().st_size > 0
@@ -122,7 +123,7 @@ def test_matches_against_pilots_and_runs(run):
     results = [arena.play(opponent, 6) for opponent in opponents.values()]
     assert [result.games for result in results] == [6, 6]
     assert arena.play(opponents["straight"], 6) == results[0]
-    assert list(arena.opponents([])) == ["straight", "random", "pursuit"]
+    assert list(arena.opponents([])) == list(PILOTS)
     assert match_label(str(run)) == "run"
     assert match_label("pursuit") == "pursuit"
     with pytest.raises(RunFolderError, match="Did you mean 'pursuit'"):

@@ -23,7 +23,7 @@ def test_masks_arrive_and_their_choices_are_legal(options, heads):
     )
     seen = game.reset(1)
     assert {head: mask.shape[-1] for head, mask in seen.masks.items()} == heads
-    assert seen.observation.shape == (3, 2, 44)
+    assert seen.observation.shape == (3, 2, 68)
     outcomes = set()
     for _ in range(25):
         step = game.step(game.pilot_actions("random"))

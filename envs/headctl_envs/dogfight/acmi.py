@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from headctl_envs.dogfight.config import PARAMS, WEAPONS
+from headctl_envs.dogfight.config import PARAMS, WEAPONS, DogfightConfig
 from headctl_envs.dogfight.engine import DogfightEngine
-from headctl_envs.dogfight.snapshots import Body, Craft, Snapshot, agent_names, euler_angles, snapshot
+from headctl_envs.dogfight.snapshots import Body, Craft, FlareTrails, Snapshot, agent_names, euler_angles, snapshot
 
 EARTH_RADIUS_M = 6378137.0
 REFERENCE_TIME = "2020-06-21T12:00:00Z"
@@ -195,6 +195,7 @@ class FlightRecorder:
         self._numbers: dict[str, int] = {}
         self._under_fire: set[str] = set()
         self._last: Snapshot | None = None
+        self._flares = FlareTrails()
         self._offset_s = 0.0
         self._closed = False
 
@@ -215,7 +216,7 @@ class FlightRecorder:
         self._check_agents(telemetry)
         for properties in telemetry.values():
             _check_names(properties)
-        now = snapshot(self._engine, self._game)
+        now = self._flares.add(snapshot(self._engine, self._game))
         last = self._last
         if last is not None and now.episode != last.episode:
             self._leave()
@@ -254,7 +255,7 @@ class FlightRecorder:
         """Makes the object of an aircraft."""
         number = self._numbers[craft.agent] = self._writer.create()
         coalition = COALITIONS[craft.side]
-        airframe = self._engine.config.airframe
+        airframe = _airframe_name(self._engine.config, craft.side)
         self._writer.update(
             number,
             _place(craft),
@@ -331,6 +332,14 @@ class FlightRecorder:
 def choice_names(engine: DogfightEngine) -> dict[str, tuple[str, ...]]:
     """Names of the choices of every discrete head, and of the dimensions of ``params``: words for telemetry."""
     return {"maneuver": engine.config.library, "weapon": WEAPONS, "params": PARAMS}
+
+
+def _airframe_name(config: DogfightConfig, side: int) -> str:
+    """Name of the aircraft that a side flies: the word, the name of the file, or that of the type it comes from."""
+    given = (config.airframe_red, config.airframe_blue)[side] or config.airframe
+    if isinstance(given, Mapping):
+        given = str(given.get("base", "custom"))
+    return Path(given).stem if given.endswith((".yaml", ".yml")) else given
 
 
 def _place(thing: Craft | Body) -> list[str]:

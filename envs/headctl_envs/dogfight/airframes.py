@@ -1,13 +1,28 @@
-"""Constants of the aircraft, in SI units.
+"""Constants of the aircraft, in SI units: types that ship as YAML files, and types of one's own.
 
 The aerodynamic and thrust constants of ``f16_like`` are fits to the public F-16 tables of NASA TP-1538 as printed
 in Stevens and Lewis, *Aircraft Control and Simulation*. ``docs/dogfight.md`` compares the result with the JSBSim F-16.
+``light_fighter`` and ``heavy_fighter`` are plausible values of their class, not fits to an aircraft.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 GRAVITY = 9.80665
 """Standard gravity in m/s^2."""
+
+BASE = "base"
+"""Key of an airframe mapping that names the type whose constants hold where the mapping says nothing."""
+
+
+class AirframeError(ValueError):
+    """An airframe that is unknown, or a constant of one that is not allowed. One line."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,108 @@ class AirframeParams:
     thrust_scale: float = 1.0
     thrust_idle_share: float = 0.05
 
+    def __post_init__(self) -> None:
+        """Checks every constant and their order."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise AirframeError(f"{item.name} = {value!r} is not a number")
+            if item.name not in MAY_BE_NEGATIVE and not value >= 0.0:
+                raise AirframeError(f"{item.name} = {value!r} must not be negative")
+            if item.name in MUST_BE_POSITIVE and not value > 0.0:
+                raise AirframeError(f"{item.name} = {value!r} must be greater than 0")
+        if not (self.lift_min < 0.0 < self.lift_max):
+            raise AirframeError(f"lift_min = {self.lift_min} must be below 0 and lift_max = {self.lift_max} above")
+        if self.load_factor_min > 0.0 or self.load_factor_max <= 1.0:
+            raise AirframeError(
+                f"load_factor_min = {self.load_factor_min} must not exceed 0 g, "
+                f"load_factor_max = {self.load_factor_max} must exceed 1 g"
+            )
+        if not self.lever_military < 1.0:
+            raise AirframeError(f"lever_military = {self.lever_military} must be below 1, where the burner is full")
+        if not self.thrust_idle_share < 1.0:
+            raise AirframeError(f"thrust_idle_share = {self.thrust_idle_share} must be below 1")
 
-AIRFRAMES: dict[str, AirframeParams] = {"f16_like": AirframeParams()}
-"""Aircraft types by name."""
+
+MAY_BE_NEGATIVE = ("lift_min", "load_factor_min")
+MUST_BE_POSITIVE = (
+    "mass_kg",
+    "wing_area_m2",
+    "load_factor_lag_s",
+    "roll_rate_max_rad_s",
+    "roll_full_speed_m_s",
+    "roll_lag_s",
+    "lever_lag_s",
+    "lever_rate_per_s",
+    "lever_military",
+    "thrust_scale",
+)
+
+
+def airframe_from(value: Any) -> AirframeParams:
+    """Returns the aircraft type that an option names.
+
+    Args:
+        value: A name of :data:`AIRFRAMES`, the path of a YAML file (it ends with ``.yaml`` or ``.yml``), or a mapping
+            from constants to numbers. A file holds such a mapping. ``base`` in it names the type that fills the rest,
+            ``f16_like`` where it is absent.
+
+    Raises:
+        AirframeError: An unknown name or constant, a value that is not allowed, or a file that cannot be read.
+    """
+    if isinstance(value, AirframeParams):
+        return value
+    if isinstance(value, Mapping):
+        return _from_mapping(value)
+    if isinstance(value, str) and value.lower().endswith((".yaml", ".yml")):
+        return _from_file(Path(value))
+    if not isinstance(value, str) or value not in AIRFRAMES:
+        raise AirframeError(f"{_unknown('airframe', value, tuple(AIRFRAMES))}, a path of a YAML file, or a mapping")
+    return AIRFRAMES[value]
+
+
+def _from_file(path: Path) -> AirframeParams:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AirframeError(f"cannot read the airframe {path}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = str(error).splitlines()[0]
+        raise AirframeError(f"the airframe {path} is not YAML: {place}") from None
+    if not isinstance(content, Mapping):
+        raise AirframeError(f"the airframe {path} must be a mapping from constants to numbers")
+    try:
+        return _from_mapping(content)
+    except AirframeError as error:
+        raise AirframeError(f"the airframe {path}: {error}") from None
+
+
+def _from_mapping(content: Mapping[Any, Any]) -> AirframeParams:
+    known = tuple(item.name for item in fields(AirframeParams))
+    base = content.get(BASE)
+    if base is not None and base not in AIRFRAMES:
+        raise AirframeError(_unknown(BASE, base, tuple(AIRFRAMES)))
+    values = {name: getattr(AIRFRAMES[base], name) for name in known} if base is not None else {}
+    for name, value in content.items():
+        if name == BASE:
+            continue
+        if name not in known:
+            raise AirframeError(_unknown("constant", name, known))
+        try:
+            values[name] = value if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            raise AirframeError(f"{name} = {value!r} is not a number") from None
+    return AirframeParams(**values)
+
+
+def _unknown(what: str, name: object, known: tuple[str, ...]) -> str:
+    close = get_close_matches(str(name), known, n=1)
+    meant = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {what}: {name!r}.{meant} Allowed: {', '.join(known)}"
+
+
+AIRFRAMES: dict[str, AirframeParams] = {}
+"""Aircraft types by name, read from the files that ship with the package."""
+
+for _path in sorted((Path(__file__).parent / "airframe_files").glob("*.yaml")):
+    AIRFRAMES[_path.stem] = _from_file(_path)

@@ -10,67 +10,57 @@ from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
-from headctl_envs.dogfight.airframes import AIRFRAMES
+from headctl_envs.dogfight.airframes import AirframeError, AirframeParams, airframe_from
+from headctl_envs.dogfight.missile_types import MISSILES, MissileParams
+from headctl_envs.dogfight.names import (
+    BASIC7,
+    BASIC9,
+    BASIC11,
+    CAUSES,
+    DEFAULT_STARTS,
+    FALLING,
+    LIBRARIES,
+    MAX_TEAM_SIZE,
+    OUTCOMES,
+    PARAMS,
+    PILOTS,
+    REWARD_TERMS,
+    SIDES,
+    STARTS,
+    STATISTICS,
+    TACTICAL14,
+    TALLY,
+    WEAPONS,
+    agents_of,
+)
 
-BASIC7 = ("hold", "accelerate", "decelerate", "turn_left", "turn_right", "pull_up", "push_over")
-BASIC9 = (*BASIC7, "climb_left", "climb_right")
-BASIC11 = (*BASIC9, "dive_left", "dive_right")
-TACTICAL14 = (*BASIC7, "pure_pursuit", "lead_pursuit", "lag_pursuit", "break_turn", "notch", "extend", "high_yo_yo")
+__all__ = [
+    "BASIC7",
+    "BASIC9",
+    "BASIC11",
+    "CAUSES",
+    "DEFAULT_STARTS",
+    "FALLING",
+    "LIBRARIES",
+    "MAX_TEAM_SIZE",
+    "OUTCOMES",
+    "PARAMS",
+    "PILOTS",
+    "REWARD_TERMS",
+    "SIDES",
+    "STARTS",
+    "STATISTICS",
+    "TACTICAL14",
+    "TALLY",
+    "WEAPONS",
+    "DogfightConfig",
+    "OptionError",
+    "agents_of",
+    "heads",
+]
 
-LIBRARIES: dict[str, tuple[str, ...]] = {
-    "basic7": BASIC7,
-    "basic9": BASIC9,
-    "basic11": BASIC11,
-    "tactical14": TACTICAL14,
-}
-"""Maneuver names of each library, in the order of the ``maneuver`` head's choices."""
-
-FALLING = ("push_over", "dive_left", "dive_right")
-"""Pull-down maneuvers: masked where a pull-out might not fit above the floor."""
-
-WEAPONS = ("hold", "gun", "missile", "flare")
-"""Choices of the ``weapon`` head. Aircraft carry neither missiles nor flares: both choices are always masked."""
-
-PARAMS = ("load_factor", "throttle", "lift_vector")
-"""Dimensions of the ``params`` head: residuals in [-1, 1] around the maneuver; zero is the nominal maneuver."""
-
-STARTS = ("random", "neutral", "offensive", "defensive", "head_on", "in_zone")
-"""Names of the start geometries. ``offensive`` and ``defensive`` are meant from the side of ``red_0``."""
-
-PILOTS = ("straight", "random", "pursuit")
-"""Names of the scripted pilots, weakest first."""
-
-AGENTS = ("red_0", "blue_0")
-"""Agent names; the position is the seat."""
-
-OUTCOMES = ("running", "red", "blue", "draw")
-"""Meaning of the outcome codes 0 to 3."""
-
-CAUSES = ("running", "kill", "crash", "collision", "time")
-"""Meaning of the codes that say how an episode ended."""
-
-STATISTICS: dict[str, str] = {
-    "episode_length": "mean length of the episodes that ended, in decisions",
-    "ended_kill": "share of ended episodes that ended with a kill by the gun",
-    "ended_crash": "share of ended episodes that ended with an aircraft below the floor",
-    "ended_collision": "share of ended episodes that ended with a collision",
-    "ended_time": "share of ended episodes that the time limit cut",
-    "rounds_fired": "mean number of rounds that one aircraft fired in an ended episode",
-    "hit_share": "share of decisions with a firing gun that did damage",
-    "gun_zone_s": "mean time that one aircraft had its enemy in its gun zone in an ended episode, seconds",
-    "illegal_actions": "share of decisions in which a masked or an impossible discrete choice was replaced",
-}
-"""Keys and meanings of ``DogfightEngine.pop_statistics``. Keys about ended episodes are NaN if none ended."""
-
-DEFAULT_STARTS: dict[str, float] = {
-    "random": 0.35,
-    "neutral": 0.15,
-    "offensive": 0.15,
-    "defensive": 0.15,
-    "head_on": 0.1,
-    "in_zone": 0.1,
-}
-"""Mixture behind ``start: mixed``: no side has an advantage on average."""
+FRAMES = ("body", "world", "both")
+"""Frames in which the vectors of an observation may stand."""
 
 
 class OptionError(ValueError):
@@ -100,7 +90,19 @@ class DogfightConfig:
     """
 
     maneuvers: str = _choice("tactical14", "maneuver library of the `maneuver` head", tuple(LIBRARIES))
-    airframe: str = _choice("f16_like", "aircraft type that both sides fly", tuple(AIRFRAMES))
+    team_size: int = _number(1, "1", "aircraft per side", 1, MAX_TEAM_SIZE)
+    airframe: Mapping[str, Any] | str = field(
+        default="f16_like",
+        metadata={"unit": "name, path or constants", "doc": "aircraft type that both sides fly"},
+    )
+    airframe_red: Mapping[str, Any] | str = field(
+        default="",
+        metadata={"unit": "name, path or constants", "doc": "aircraft type of red, where it differs"},
+    )
+    airframe_blue: Mapping[str, Any] | str = field(
+        default="",
+        metadata={"unit": "name, path or constants", "doc": "aircraft type of blue, where it differs"},
+    )
     decision_period_s: float = _number(0.2, "s", "time between two decisions", 0.02, 2.0)
     substeps: int = _number(2, "1", "RK4 steps per decision; guidance and guns work once per substep", 1, 50)
     time_limit_s: float = _number(120.0, "s", "episodes are truncated after this time", 0.02, 3600.0)
@@ -124,6 +126,13 @@ class DogfightConfig:
     gun_interlock_range_m: float = _number(
         1200.0, "m", "fire-control interlock: the gun is legal only with a live enemy closer than this", 1.0, 1e6
     )
+    missiles: int = _number(2, "1", "missiles on board; 0 leaves the gun alone", 0, 8)
+    missile: str = _choice("all_aspect", "missile type", tuple(MISSILES))
+    missiles_in_flight: int = _number(2, "1", "missiles that one aircraft may have in the air at once", 1, 4)
+    missile_cooldown_s: float = _number(2.0, "s", "shortest time between two launches of an aircraft", 0.0, 60.0)
+    missile_damage: float = _number(1.0, "1", "health that a missile takes when its fuse fires", 0.05, 1.0)
+    flares: int = _number(8, "1", "flares on board", 0, 100)
+    flare_cooldown_s: float = _number(0.6, "s", "shortest time between two flares of an aircraft", 0.0, 60.0)
     start: Mapping[str, float] | str = field(
         default="mixed",
         metadata={
@@ -141,9 +150,31 @@ class DogfightConfig:
     start_speed_max_m_s: float = _number(290.0, "m/s", "highest true airspeed at the start", 100.0, 400.0)
     start_range_min_m: float = _number(1000.0, "m", "shortest distance of the start `random`", 100.0, 50000.0)
     start_range_max_m: float = _number(4000.0, "m", "longest distance of the start `random`", 100.0, 50000.0)
+    team_spacing_m: float = _number(400.0, "m", "distance between wingmen at the start", 50.0, 5000.0)
+    observed_enemies: int = _number(
+        4, "1", "enemies in an observation, nearest first; never more than there are", 1, MAX_TEAM_SIZE
+    )
+    observed_allies: int = _number(
+        3, "1", "wingmen in an observation, nearest first; never more than there are", 0, MAX_TEAM_SIZE - 1
+    )
+    observed_missiles: int = _number(2, "1", "inbound missiles in an observation, soonest first", 0, 8)
+    frame: str = _choice("body", "frame of the vectors in an observation", FRAMES)
     gamma: float = _number(0.995, "1", "discount per decision in the shaping; the same as the learner's", 0.0, 1.0)
     damage_weight: float = _number(
         0.5, "1", "reward per health taken from the enemy, minus the same for one's own", 0.0, 100.0
+    )
+    loss_weight: float = _number(
+        0.5,
+        "1",
+        "reward per share of the enemy team that died, minus the same for one's own; only in teams",
+        0.0,
+        100.0,
+    )
+    missile_cost: float = _number(
+        0.02, "1", "reward that a launch costs and gives to the enemy: a missile is worth that much", 0.0, 10.0
+    )
+    flare_cost: float = _number(
+        0.005, "1", "reward that a flare costs and gives to the enemy: a flare is worth that much", 0.0, 10.0
     )
     shaping_weight: float = _number(
         1.0, "1", "weight of the potential-based shaping at the start of training", 0.0, 100.0
@@ -160,7 +191,12 @@ class DogfightConfig:
         """Converts what YAML and command lines deliver and checks every value."""
         for item in fields(self):
             value = getattr(self, item.name)
-            converted = _start(value) if item.name == "start" else _converted(item, value)
+            if item.name == "start":
+                converted = _start(value)
+            elif item.name in _AIRFRAME_OPTIONS:
+                converted = _airframe(item.name, value)
+            else:
+                converted = _converted(item, value)
             object.__setattr__(self, item.name, converted)
         for low, high in (
             ("gun_range_min_m", "gun_range_max_m"),
@@ -198,6 +234,33 @@ class DogfightConfig:
         return cls(**options)
 
     @property
+    def agents(self) -> tuple[str, ...]:
+        """Agent names in the order of the seats: red first."""
+        return agents_of(self.team_size)
+
+    @property
+    def num_seats(self) -> int:
+        """Number of seats A, two teams together."""
+        return len(SIDES) * self.team_size
+
+    @property
+    def armed(self) -> bool:
+        """Whether there is anything besides the gun: missiles or flares."""
+        return self.missiles > 0 or self.flares > 0
+
+    @property
+    def airframes(self) -> tuple[AirframeParams, AirframeParams]:
+        """Aircraft types of red and blue."""
+        common = airframe_from(self.airframe)
+        red, blue = (airframe_from(value) if value else common for value in (self.airframe_red, self.airframe_blue))
+        return red, blue
+
+    @property
+    def missile_type(self) -> MissileParams:
+        """Constants of the missile."""
+        return MISSILES[self.missile]
+
+    @property
     def library(self) -> tuple[str, ...]:
         """Maneuver names in the order of the head's choices."""
         return LIBRARIES[self.maneuvers]
@@ -220,6 +283,20 @@ class DogfightConfig:
         if self.shaping_decay_until <= 0.0:
             return self.shaping_weight
         return self.shaping_weight * max(0.0, 1.0 - max(0.0, progress) / self.shaping_decay_until)
+
+
+_AIRFRAME_OPTIONS = ("airframe", "airframe_red", "airframe_blue")
+
+
+def _airframe(name: str, value: Any) -> dict[str, Any] | str:
+    """Returns an airframe option in its plain form, checked."""
+    if value is None or (value == "" and name != "airframe"):
+        return ""
+    try:
+        airframe_from(value)
+    except AirframeError as error:
+        raise OptionError(f"{name} = {value!r}: {error}") from None
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _converted(item: Field[Any], value: Any) -> Any:

@@ -1,11 +1,13 @@
 """The batched dogfight: N games as tensors in, tensors out, on CPU or CUDA from the same kernels.
 
-Shape legend: N games, A seats (2), K choices, D features. Torch owns every buffer and Warp works on views of them, so
-a step copies nothing but the actions. What a call returns are the engine's buffers: the next step overwrites them.
+Shape legend: N games, A seats (2 to 8, red first), M missiles in the air per seat, K choices, D features. Torch owns
+every buffer and Warp works on views of them, so a step copies nothing but the actions. What a call returns are the
+engine's buffers: the next step overwrites them.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from difflib import get_close_matches
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -14,57 +16,23 @@ import warp as wp
 from torch import Tensor
 
 from headctl_envs.dogfight import kernels, pilots
-from headctl_envs.dogfight.airframes import AIRFRAMES
-from headctl_envs.dogfight.config import AGENTS, FALLING, PARAMS, PILOTS, WEAPONS, DogfightConfig
+from headctl_envs.dogfight.config import FALLING, PARAMS, PILOTS, REWARD_TERMS, TALLY, WEAPONS, DogfightConfig
+from headctl_envs.dogfight.features import feature_names, layout_of
 from headctl_envs.dogfight.flight import Airframe, Motion, airframe_struct
 from headctl_envs.dogfight.geometry import Sight
 from headctl_envs.dogfight.kernels import COUNTS, Actions, Results, advance, renew
 from headctl_envs.dogfight.maneuvers import KINDS
 from headctl_envs.dogfight.pilots import pilot
-from headctl_envs.dogfight.sensing import FEATURES
-from headctl_envs.dogfight.world import MOTION_SIZE, SIGHT_SIZE, World, rules_struct
+from headctl_envs.dogfight.results import GameStep, Observations, statistics_of
+from headctl_envs.dogfight.world import MISSILE_SIZE, MOTION_SIZE, SIGHT_SIZE, Missile, World, rules_struct
 
-STATE_VERSION = 1
-
-
-class Observations(NamedTuple):
-    """What a reset returns.
-
-    Attributes:
-        observation: float32 [N, A, D].
-        masks: ``maneuver`` and ``weapon``, bool [N, A, K], true where the choice is legal.
-    """
-
-    observation: Tensor
-    masks: dict[str, Tensor]
-
-
-class GameStep(NamedTuple):
-    """What a step returns.
-
-    Attributes:
-        observation: float32 [N, A, D], after auto-reset: where an episode ended, the first of the next.
-        masks: bool [N, A, K] per masked head; they belong to ``observation``.
-        reward: float32 [N, A], zero-sum.
-        terminated: bool [N, A], the episode ended for good with this step.
-        truncated: bool [N, A], the time limit cut the episode; never set together with ``terminated``.
-        final_observation: float32 [N, A, D] at the end of this step, before auto-reset.
-        alive: bool [N, A], whether the seat was alive when it chose the action of this step.
-        outcome: int32 [N], 0 the game goes on, 1 ``red_0`` won, 2 ``blue_0`` won, 3 draw.
-    """
-
-    observation: Tensor
-    masks: dict[str, Tensor]
-    reward: Tensor
-    terminated: Tensor
-    truncated: Tensor
-    final_observation: Tensor
-    alive: Tensor
-    outcome: Tensor
+STATE_VERSION = 2
+LOOKING_AHEAD = ("fighter", "ace")
+"""Pilots whose kernel is compiled when one of them is first asked for."""
 
 
 class DogfightEngine:
-    """N simultaneous one-against-one gun fights with auto-reset.
+    """N simultaneous dogfights with auto-reset, one against one to four against four.
 
     A game's course depends on the seed, its index (plus ``game_offset``), its episode number and the actions, and on
     nothing else: neither on the number of games beside it nor on global random generators.
@@ -100,10 +68,11 @@ class DogfightEngine:
             raise ValueError(f"max_decisions = {max_decisions} must be at least 1")
         self.config = config if config is not None else DogfightConfig()
         self.num_games = num_games
-        self.num_seats = len(AGENTS)
-        self.seat_sides = (0, 1)
-        self.observation_dim = len(FEATURES)
-        self.feature_names = FEATURES
+        self.agents = self.config.agents
+        self.num_seats = self.config.num_seats
+        self.seat_sides = tuple(seat // self.config.team_size for seat in range(self.num_seats))
+        self.feature_names = feature_names(self.config)
+        self.observation_dim = len(self.feature_names)
         self.pilot_names = PILOTS
         self.device = torch.device(device)
         self.action_space = gymnasium.spaces.Dict(
@@ -127,7 +96,7 @@ class DogfightEngine:
     def _allocate(self) -> None:
         """Allocates every buffer once."""
         games, seats, dims = self.num_games, self.num_seats, self.observation_dim
-        library = self.config.library
+        team, library = self.config.team_size, self.config.library
         choices = {"maneuver": len(library), "weapon": len(WEAPONS)}
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -142,11 +111,21 @@ class DogfightEngine:
         self.state: dict[str, Tensor] = {
             "motion": zeros(games, seats, MOTION_SIZE),
             "view": zeros(games, seats, SIGHT_SIZE),
+            "missiles": zeros(games, seats, self.config.missiles_in_flight, MISSILE_SIZE),
+            "target": zeros(games, seats, dtype=torch.int32),
+            "rank": zeros(games, seats, team, dtype=torch.int32),
+            "mates": zeros(games, seats, team, dtype=torch.int32),
             "health": per_seat(),
             "rounds": per_seat(),
+            "missiles_left": per_seat(),
+            "flares": per_seat(),
+            "lock_s": per_seat(),
+            "missile_wait": per_seat(),
+            "flare_wait": per_seat(),
+            "zone_s": per_seat(),
+            "cause": zeros(games, seats, dtype=torch.int32),
             "clock": zeros(games, dtype=torch.int32),
             "episode": zeros(games, dtype=torch.int32),
-            "zone_s": zeros(games),
             "potential": zeros(games),
             "counts": zeros(games, len(COUNTS)),
         }
@@ -155,9 +134,14 @@ class DogfightEngine:
             "trigger": zeros(games, seats, dtype=torch.int32),
             "trim": zeros(games, seats, 3),
             "moved": zeros(games, seats, MOTION_SIZE),
+            "claim": zeros(games, seats, seats),
             "damage": per_seat(),
+            "blast": per_seat(),
             "dealt": per_seat(),
-            "cause": zeros(games, dtype=torch.int32),
+            "spent": per_seat(),
+            "lived": zeros(games, seats, dtype=torch.int32),
+            "present": zeros(games, seats, dtype=torch.int32),
+            "over": zeros(games, dtype=torch.int32),
             "kinds": codes([KINDS.index(name) for name in library]),
             "falling": codes([library.index(name) for name in library if name in FALLING]),
         }
@@ -168,12 +152,13 @@ class DogfightEngine:
             "observation": zeros(games, seats, dims),
             "final_observation": zeros(games, seats, dims),
             "reward": per_seat(),
-            "terms": zeros(games, 3),
+            "terms": zeros(games, len(REWARD_TERMS)),
+            "tally": zeros(games, seats, len(TALLY)),
             "terminated": zeros(games, seats, dtype=torch.bool),
             "truncated": zeros(games, seats, dtype=torch.bool),
             "alive": zeros(games, seats, dtype=torch.bool),
             "outcome": zeros(games, dtype=torch.int32),
-            "cause": zeros(games, dtype=torch.int32),
+            "ended_by": zeros(games, seats, dtype=torch.int32),
         }
         self._actions = {name: self._action_buffers() for name in ("step", *PILOTS)}
         self._weight = zeros(1)
@@ -192,7 +177,7 @@ class DogfightEngine:
         """Makes the Warp views and records the launches, so that a step builds no argument lists."""
         self._warp_device = str(self.device) if self.device.type == "cpu" else f"cuda:{self.device.index or 0}"
         vectors = {"trim": wp.vec3, "params": wp.vec3}
-        structs = {"motion": Motion, "moved": Motion, "view": Sight}
+        structs = {"motion": Motion, "moved": Motion, "view": Sight, "missiles": Missile}
 
         def view(name: str, tensor: Tensor) -> Any:
             if name in structs:
@@ -209,12 +194,14 @@ class DogfightEngine:
         world = fill(World(), {**self.state, **self._scratch, **masks})
         results = fill(Results(), self._results)
         rules = rules_struct(
-            self.config, num_seats=self.num_seats, max_decisions=max_decisions, game_offset=game_offset
+            self.config, max_decisions=max_decisions, game_offset=game_offset, layout=layout_of(self.config)
         )
-        airframe = airframe_struct(
-            AIRFRAMES[self.config.airframe], self.config.decision_period_s / self.config.substeps
-        )
-        airframes = wp.array([airframe] * self.num_seats, dtype=Airframe, device=self._warp_device)
+
+        def airframes_for(step_s: float) -> Any:
+            types = [airframe_struct(self.config.airframes[side], step_s) for side in self.seat_sides]
+            return wp.array(types, dtype=Airframe, device=self._warp_device)
+
+        airframes = airframes_for(self.config.decision_period_s / self.config.substeps)
         weight, seed = view("weight", self._weight), view("seed", self._seed_buffer)
         actions = {name: fill(Actions(), tensors) for name, tensors in self._actions.items()}
         self._views = (world, results, airframes, actions, weight, seed)  # a recorded launch does not own its arrays
@@ -223,13 +210,28 @@ class DogfightEngine:
             return wp.launch(kernel, dim=self.num_games, inputs=inputs, device=self._warp_device, record_cmd=True)
 
         common = [world, rules, airframes]
-        self._launch_step = record(advance, [*common, actions["step"], results, weight])
+        self._launch_step = record(advance, [*common, actions["step"], results, weight, seed])
         self._launch_observe = record(renew, [*common, results, seed, 0])
         self._launch_renew = record(renew, [*common, results, seed, 1])
         self._launch_reset = record(renew, [*common, results, seed, 2])
         self._launch_pilot = {
-            name: record(pilot, [*common, actions[name], seed, index]) for index, name in enumerate(PILOTS)
+            name: record(pilot, [*common, actions[name], seed, index])
+            for index, name in enumerate(PILOTS)
+            if name not in LOOKING_AHEAD
         }
+        self._common, self._action_views, self._airframes_for = common, actions, airframes_for
+
+    def _record_hunter(self, name: str) -> Any:
+        """Records the launch of a pilot that looks ahead when it is first asked for: only then its module compiles."""
+        from headctl_envs.dogfight.hunters import hunter  # noqa: PLC0415 - a large kernel that most runs do not need
+        from headctl_envs.dogfight.lookahead import LOOK_STEP_S  # noqa: PLC0415 - with it
+
+        ahead = self._airframes_for(LOOK_STEP_S)
+        self._views = (*self._views, ahead)
+        inputs = [*self._common, self._action_views[name], ahead, PILOTS.index(name)]
+        seats = self.num_games * self.num_seats
+        with wp.ScopedLogLevel(wp.LOG_ERROR):
+            return wp.launch(hunter, dim=seats, inputs=inputs, device=self._warp_device, record_cmd=True)
 
     def reset(self, seed: int | None = None) -> Observations:
         """Begins a new episode in every game.
@@ -305,8 +307,13 @@ class DogfightEngine:
 
     @property
     def reward_terms(self) -> Tensor:
-        """float32 [N, 3]: outcome, damage and shaping part of seat 0's last reward; seat 1's are the negatives."""
+        """float32 [N, 5]: parts of red's last reward, in the order of ``REWARD_TERMS``; blue's are the negatives."""
         return self._results["terms"]
+
+    @property
+    def tally(self) -> Tensor:
+        """float32 [N, A, 8]: stores and use of weapons after the last step, before auto-reset; see ``config.TALLY``."""
+        return self._results["tally"]
 
     @property
     def outcome(self) -> Tensor:
@@ -314,9 +321,20 @@ class DogfightEngine:
         return self._results["outcome"]
 
     @property
+    def alive(self) -> Tensor:
+        """Whether the seat was alive when it chose the action of the last step, bool [N, A]."""
+        return self._results["alive"]
+
+    @property
     def cause(self) -> Tensor:
-        """int32 [N]: how the episode ended with the last step, an index into ``CAUSES``; 0 while it goes on."""
-        return self._results["cause"]
+        """int32 [N, A]: how the seat's episode ended, an index into ``CAUSES``; 0 while it lives, and for survivors."""
+        return self._results["ended_by"]
+
+    @property
+    def bytes_per_game(self) -> float:
+        """Memory that one game takes, in bytes: state, scratch, masks, results and every pilot's actions."""
+        groups = (self.state, self._scratch, self._masks, self._results, *self._actions.values())
+        return sum(tensor.nbytes for group in groups for tensor in group.values()) / self.num_games
 
     def pilot_actions(self, name: str) -> dict[str, Tensor]:
         """Actions of a scripted pilot for every seat, from the current state.
@@ -330,9 +348,13 @@ class DogfightEngine:
         Raises:
             ValueError: If there is no such pilot.
         """
+        if name in LOOKING_AHEAD and name not in self._launch_pilot:
+            self._launch_pilot[name] = self._record_hunter(name)
         launch = self._launch_pilot.get(name)
         if launch is None:
-            raise ValueError(f"unknown pilot: {name!r}. Allowed: {', '.join(PILOTS)}")
+            close = get_close_matches(name, PILOTS, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"unknown pilot: {name!r}.{meant} Allowed: {', '.join(PILOTS)}")
         launch.launch()
         return self._actions[name]
 
@@ -345,23 +367,7 @@ class DogfightEngine:
         """Means since the last call; keys and meanings in ``config.STATISTICS``. One transfer from the device."""
         counts = self.state["counts"].sum(dim=0, dtype=torch.float64).tolist()
         self.state["counts"].zero_()
-        total = dict(zip(COUNTS, counts, strict=True))
-
-        def share(part: float, whole: float) -> float:
-            return part / whole if whole > 0 else float("nan")
-
-        episodes, seats = total["episodes"], self.num_seats
-        return {
-            "episode_length": share(total["length"], episodes),
-            "ended_kill": share(total["kill"], episodes),
-            "ended_crash": share(total["crash"], episodes),
-            "ended_collision": share(total["collision"], episodes),
-            "ended_time": share(total["time"], episodes),
-            "rounds_fired": share(total["rounds"], episodes * seats),
-            "hit_share": share(total["hits"], total["fired"]),
-            "gun_zone_s": share(total["zone_s"], episodes * seats),
-            "illegal_actions": share(total["illegal"], total["decisions"]),
-        }
+        return statistics_of(counts, self.num_seats)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how the games go on, as plain tensors on the CPU and numbers."""

@@ -13,10 +13,9 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import wrappers
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from headctl_envs.dogfight.config import PARAMS, WEAPONS, DogfightConfig, OptionError
+from headctl_envs.dogfight.config import PARAMS, REWARD_TERMS, WEAPONS, DogfightConfig, OptionError
 from headctl_envs.dogfight.engine import DogfightEngine
 from headctl_envs.dogfight.layouts import OBSERVATION_LIMIT, Observation, make_layout, unknown_name
-from headctl_envs.dogfight.sensing import FEATURES
 from headctl_envs.dogfight.snapshots import GameArrays, agent_names, snapshot
 from headctl_envs.dogfight.window import Window, one_line
 
@@ -28,12 +27,14 @@ INFO_KEYS = (
     "outcome",
     "cause",
     "alive",
-    "reward_outcome",
-    "reward_damage",
-    "reward_shaping",
+    *(f"reward_{term}" for term in REWARD_TERMS),
     "health",
     "rounds",
+    "missiles",
+    "flares",
     "rounds_fired",
+    "missiles_fired",
+    "flares_dropped",
     "gun_zone_s",
     "illegal_actions",
 )
@@ -44,7 +45,7 @@ FACE_OPTIONS = ("max_cycles", "render_mode", "action_layout", "params_bins", "ob
 
 
 class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N801  - PettingZoo's name for it
-    """One dogfight.
+    """One dogfight, one against one to four against four.
 
     Pickling and ``copy.deepcopy`` follow ``EzPickle``: they keep the arguments, not the episode, so the copy has to be
     reset first.
@@ -106,7 +107,7 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
             action_layout,
             choices=(len(config.library), len(WEAPONS)),
             dims=len(PARAMS),
-            features=len(FEATURES),
+            features=self.engine.observation_dim,
             params_bins=params_bins,
             observe_masks=observe_masks,
         )
@@ -114,7 +115,7 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
         self._action_spaces = {agent: self.layout.action_space() for agent in self.possible_agents}
         self._observation_spaces = {agent: self.layout.observation_space() for agent in self.possible_agents}
         seats, limit = len(self.possible_agents), OBSERVATION_LIMIT
-        self.state_space = gymnasium.spaces.Box(-limit, limit, (seats * len(FEATURES),), np.float32)
+        self.state_space = gymnasium.spaces.Box(-limit, limit, (seats * self.engine.observation_dim,), np.float32)
         self._actions = {
             "maneuver": torch.zeros((1, seats), dtype=torch.int64),
             "weapon": torch.zeros((1, seats), dtype=torch.int64),
@@ -123,7 +124,7 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
         self._maneuver, self._weapon, self._params = (tensor[0].numpy() for tensor in self._actions.values())
         self._game = GameArrays(self.engine)
         self._began = False
-        self._rounds_at_start = self._game.rounds.tolist()
+        self._full = self._game.stores()
         self._zone_s = [0.0] * seats
         self._illegal = [0] * seats
         self._window = Window(render_mode, 1.0 / config.decision_period_s) if _draws(render_mode) else None
@@ -161,12 +162,12 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
         self._began = True
         self.agents = list(self.possible_agents)
         seats = len(self.agents)
-        self._rounds_at_start = self._game.rounds.tolist()
+        self._full = self._game.stores()
         self._zone_s = [0.0] * seats
         self._illegal = [0] * seats
         if self._window is not None:
             self._window.begin(self.engine)
-        nothing = (0.0, 0.0, 0.0)
+        nothing = (0.0,) * len(REWARD_TERMS)
         return self._observations(self.agents), self._infos(self.agents, 0, [0] * seats, [nothing] * seats)
 
     def step(
@@ -303,22 +304,22 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
         return {a: observe(features[seats[a]], maneuver[seats[a]], weapon[seats[a]]) for a in agents}
 
     def _infos(
-        self, agents: list[str], outcome: int, causes: list[int], terms: list[tuple[float, float, float]]
+        self, agents: list[str], outcome: int, causes: list[int], terms: list[tuple[float, ...]]
     ) -> dict[str, dict[str, Any]]:
         """Numbers about the last decision from every agent's side; the keys never change."""
-        health, rounds = self._game.health.tolist(), self._game.rounds.tolist()
+        health, stores = self._game.health.tolist(), self._game.stores()
         found: dict[str, dict[str, Any]] = {}
         for agent in agents:
             seat = self._seat[agent]
-            start = self._rounds_at_start[seat]
+            full, left = self._full[seat], stores[seat]
             values = (
                 outcome,
                 causes[seat],
                 int(health[seat] > 0.0),
                 *terms[seat],
                 max(health[seat], 0.0),
-                rounds[seat] / start if start else 0.0,
-                start - rounds[seat],
+                *(rest / whole if whole else 0.0 for rest, whole in zip(left, full, strict=True)),
+                *(whole - rest for rest, whole in zip(left, full, strict=True)),
                 self._zone_s[seat],
                 self._illegal[seat],
             )

@@ -10,7 +10,6 @@ enemy, the first and the last act with a third of that strength, so that explori
 
 import warp as wp
 
-from headctl_envs.dogfight.config import LIBRARIES
 from headctl_envs.dogfight.flight import (
     Air,
     Airframe,
@@ -26,6 +25,7 @@ from headctl_envs.dogfight.flight import (
     thrust_to_weight,
 )
 from headctl_envs.dogfight.geometry import Sight, arc_tangent
+from headctl_envs.dogfight.names import LIBRARIES
 from headctl_envs.dogfight.warp_struct import struct
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from headctl_envs.dogfight.camera import TRAIL_S, Axes, Panel, Pixels, axes_of, frame, grid_step
 from headctl_envs.dogfight.config import DogfightConfig
-from headctl_envs.dogfight.snapshots import Craft, Snapshot, rotated
+from headctl_envs.dogfight.snapshots import Craft, FlareTrails, Snapshot, rotated
 
 Colour = tuple[int, int, int]
 
@@ -64,12 +64,14 @@ class Scene:
     def __init__(self, config: DogfightConfig) -> None:
         self._config = config
         self._history: list[Snapshot] = []
+        self._flares = FlareTrails()
         self._captions: dict[str, Sequence[str]] = {}
         self._fonts = {size: ImageFont.load_default(size) for size in (11, 12, 14, 19)}
 
     def begin(self, first: Snapshot) -> None:
         """Forgets the last episode."""
-        self._history = [first]
+        self._flares = FlareTrails()
+        self._history = [self._flares.add(first)]
         self._captions = {}
 
     def add(self, now: Snapshot, captions: Mapping[str, Sequence[str]] | None = None) -> None:
@@ -79,7 +81,7 @@ class Scene:
             now: The game now.
             captions: Lines of text for the cards, by agent, for example what was decided.
         """
-        self._history.append(now)
+        self._history.append(self._flares.add(now))
         self._captions = dict(captions or {})
 
     def picture(self) -> NDArray[np.uint8]:

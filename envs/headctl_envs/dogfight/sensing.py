@@ -1,21 +1,25 @@
-"""What a pilot observes, and which choices are legal.
-
-All vectors are in the observer's own wind frame (x along its velocity, y right wing, z down), so that a left/right
-mirrored fight differs only in the sign of the features whose names end in ``_right`` and of ``roll_rate``,
-``los_rate_forward`` and ``los_rate_down`` (angular velocities). All features are of order one.
-"""
+"""What a pilot observes, and which choices are legal: the kernels' part. Names and meanings are in ``features``."""
 
 import math
 
 import warp as wp
 
-from headctl_envs.dogfight.config import WEAPONS
+from headctl_envs.dogfight.features import (
+    ALLY_FEATURES,
+    ENEMY_FEATURES,
+    FRAMES,
+    MISSILE_FEATURES,
+    WORLD_ENEMY,
+    WORLD_OWN,
+)
 from headctl_envs.dogfight.flight import (
     Airframe,
     G,
+    Motion,
     air_at,
     down_of,
     drag_to_weight,
+    forward_of,
     lift_per_weight,
     load_factor_available,
     right_of,
@@ -23,8 +27,20 @@ from headctl_envs.dogfight.flight import (
     thrust_at_lever,
     thrust_to_weight,
 )
-from headctl_envs.dogfight.weapons import gun_legal, in_gun_zone
-from headctl_envs.dogfight.world import Rules, World
+from headctl_envs.dogfight.geometry import Sight, sight
+from headctl_envs.dogfight.missiles import missile_reach, time_to_go
+from headctl_envs.dogfight.threats import incoming_after, incoming_view
+from headctl_envs.dogfight.warp_struct import struct
+from headctl_envs.dogfight.weapons import (
+    WEAPON_FLARE,
+    WEAPON_GUN,
+    WEAPON_MISSILE,
+    any_gun_legal,
+    flare_legal,
+    in_gun_zone,
+    missile_legal,
+)
+from headctl_envs.dogfight.world import GUIDED, Rules, World, first_ally, first_enemy
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
@@ -32,64 +48,52 @@ from headctl_envs.dogfight.world import Rules, World
 # ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
 wp.set_module_options({"enable_backward": False})
 
-OWN_FEATURES: dict[str, str] = {
-    "altitude": "altitude / 10 km",
-    "floor_margin": "height above the floor / 2 km, at most 1",
-    "speed": "true airspeed / 340 m/s",
-    "mach": "Mach number",
-    "gravity_forward": "down direction along the own velocity: -sin(gamma)",
-    "gravity_right": "down direction along the right wing: cos(gamma) sin(mu)",
-    "gravity_down": "down direction along the own down axis: cos(gamma) cos(mu)",
-    "load_factor": "load factor / 9 g",
-    "load_factor_available": "largest load factor that stall and structure allow now / 9 g",
-    "roll_rate": "roll rate / 4 rad/s, positive to the right",
-    "lever": "thrust lever, 0 idle, 0.77 military, 1 full afterburner",
-    "energy": "specific energy (altitude + V^2 / 2g) / 10 km, minus 1",
-    "specific_power": "specific excess power V (T - D) / W, / 250 m/s",
-    "health": "own health, 1 at the start, dead at 0",
-    "rounds": "share of the rounds left",
-    "time_left": "share of the time limit left",
-    "legal_gun": "1 if the mask of `weapon` lets the gun fire",
-    "legal_dive": "1 if the mask of `maneuver` lets pull-down maneuvers be flown",
-}
-"""Features about the observer, in order, with their meaning."""
-
-ENEMY_FEATURES: dict[str, str] = {
-    "los_forward": "unit line of sight to the enemy, along the own velocity: cos(ATA)",
-    "los_right": "unit line of sight, along the right wing",
-    "los_down": "unit line of sight, along the down axis",
-    "range_log": "(log10(range / m) - 3) / 1.5",
-    "range_near": "exp(-range / 1 km)",
-    "closure": "closing speed / 600 m/s, positive when the range shrinks",
-    "cos_aspect": "cos(AA): 1 dead astern of the enemy, -1 in front of him",
-    "cos_crossing": "cosine of the angle between both velocities",
-    "aim": "exp(-ATA / 3 gun half angles): 1 with the nose on him",
-    "aim_coarse": "1 - ATA / pi * 2: 1 ahead, 0 abeam, -1 behind",
-    "enemy_aim": "the enemy's `aim` on the observer",
-    "los_rate_forward": "angular velocity of the line of sight / 0.5 rad/s, along the own velocity",
-    "los_rate_right": "the same, along the right wing",
-    "los_rate_down": "the same, along the down axis",
-    "enemy_right": "direction of the enemy's velocity, along the right wing (`cos_crossing` is its forward part)",
-    "enemy_down": "direction of the enemy's velocity, along the down axis",
-    "enemy_lift_forward": "direction of the enemy's lift, along the own velocity",
-    "enemy_lift_right": "direction of the enemy's lift, along the right wing",
-    "enemy_lift_down": "direction of the enemy's lift, along the down axis",
-    "enemy_load_factor": "load factor of the enemy / 9 g",
-    "speed_difference": "own speed minus the enemy's, / 200 m/s",
-    "height_difference": "own altitude minus the enemy's, / 2 km, clipped to [-2, 2]",
-    "energy_difference": "tanh of the difference of specific energies / 2 km",
-    "enemy_health": "health of the enemy",
-    "enemy_in_zone": "1 if the enemy is in the own gun zone",
-    "in_enemy_zone": "1 if the observer is in the enemy's gun zone",
-}
-"""Features about the enemy, in order, with their meaning."""
-
-FEATURES: tuple[str, ...] = (*OWN_FEATURES, *ENEMY_FEATURES)
-"""Names of the observation's components, in order."""
-
-OWN = wp.constant(len(OWN_FEATURES))
 LOG10_E = wp.constant(math.log10(math.e))
-WEAPON_GUN = wp.constant(WEAPONS.index("gun"))
+ENEMY_SIZE = wp.constant(len(ENEMY_FEATURES))
+ALLY_SIZE = wp.constant(len(ALLY_FEATURES))
+MISSILE_SIZE = wp.constant(len(MISSILE_FEATURES))
+WORLD_OWN_SIZE = wp.constant(len(WORLD_OWN))
+WORLD_ENEMY_SIZE = wp.constant(len(WORLD_ENEMY))
+BODY = wp.constant(FRAMES.index("body"))
+WORLD = wp.constant(FRAMES.index("world"))
+
+
+@struct
+class Axes:
+    """Directions along which an observer's vectors are told, NED."""
+
+    x: wp.vec3
+    y: wp.vec3
+    z: wp.vec3
+
+
+@wp.func
+def axes_of(own: Motion, rules: Rules) -> Axes:
+    """The observer's wind frame, or north, east and down."""
+    axes = Axes()
+    if rules.frame == WORLD:
+        axes.x = wp.vec3(1.0, 0.0, 0.0)
+        axes.y = wp.vec3(0.0, 1.0, 0.0)
+        axes.z = wp.vec3(0.0, 0.0, 1.0)
+    else:
+        axes.x = forward_of(own.attitude)
+        axes.y = right_of(own.attitude)
+        axes.z = down_of(own.attitude)
+    return axes
+
+
+@wp.func
+def put(row: wp.array[wp.float32], at: int, vector: wp.vec3, axes: Axes) -> None:
+    """Writes the three components of a vector."""
+    row[at + 0] = wp.dot(vector, axes.x)
+    row[at + 1] = wp.dot(vector, axes.y)
+    row[at + 2] = wp.dot(vector, axes.z)
+
+
+@wp.func
+def range_log(distance: float) -> float:
+    """The feature of a range."""
+    return (LOG10_E * wp.log(distance) - 3.0) / 1.5
 
 
 @wp.func
@@ -104,65 +108,34 @@ def dive_legal(height: float, speed: float, sink: float, available: float) -> bo
 
 
 @wp.func
-def write_masks(world: World, n: int, s: int, may_fire: wp.bool, may_dive: wp.bool) -> None:
-    """Writes the masks of seat ``s`` in game ``n``: those that may change, the others stand from the start."""
+def write_masks(world: World, rules: Rules, n: int, s: int, may_fire: wp.bool, may_dive: wp.bool) -> None:
+    """Writes the masks of a living seat: those that may change, the others stand from the start."""
     mask_maneuver = world.mask_maneuver[n, s]
+    if rules.team > 1:
+        for k in range(world.kinds.shape[0]):
+            mask_maneuver[k] = True
     for i in range(world.falling.shape[0]):
         mask_maneuver[world.falling[i]] = may_dive
     world.mask_weapon[n, s, WEAPON_GUN] = may_fire
 
 
 @wp.func
-def observe_enemy(world: World, rules: Rules, n: int, s: int, row: wp.array[wp.float32]) -> None:
-    """Writes the features about the enemy of seat ``s`` into ``row``, from position ``OWN`` on."""
-    foe_seat = 1 - s
-    own = world.motion[n, s]
-    foe = world.motion[n, foe_seat]
-    view = world.view[n, s]
-    back = world.view[n, foe_seat]
-    forward = view.own_forward
-    right = right_of(own.attitude)
-    down = down_of(own.attitude)
-    foe_lift = -down_of(foe.attitude)
-    energy = -own.position[2] + 0.5 * own.speed * own.speed / G
-    foe_energy = -foe.position[2] + 0.5 * foe.speed * foe.speed / G
-    row[OWN + 0] = wp.dot(view.los, forward)
-    row[OWN + 1] = wp.dot(view.los, right)
-    row[OWN + 2] = wp.dot(view.los, down)
-    row[OWN + 3] = (LOG10_E * wp.log(view.range) - 3.0) / 1.5
-    row[OWN + 4] = wp.exp(-view.range / 1000.0)
-    row[OWN + 5] = view.closure / 600.0
-    row[OWN + 6] = wp.dot(view.los, view.other_forward)
-    row[OWN + 7] = wp.dot(forward, view.other_forward)
-    row[OWN + 8] = wp.exp(-view.ata / (3.0 * rules.gun_half_angle))
-    row[OWN + 9] = 1.0 - 2.0 * view.ata / wp.pi
-    row[OWN + 10] = wp.exp(-back.ata / (3.0 * rules.gun_half_angle))
-    row[OWN + 11] = wp.clamp(wp.dot(view.los_rate, forward) / 0.5, -2.0, 2.0)
-    row[OWN + 12] = wp.clamp(wp.dot(view.los_rate, right) / 0.5, -2.0, 2.0)
-    row[OWN + 13] = wp.clamp(wp.dot(view.los_rate, down) / 0.5, -2.0, 2.0)
-    row[OWN + 14] = wp.dot(view.other_forward, right)
-    row[OWN + 15] = wp.dot(view.other_forward, down)
-    row[OWN + 16] = wp.dot(foe_lift, forward)
-    row[OWN + 17] = wp.dot(foe_lift, right)
-    row[OWN + 18] = wp.dot(foe_lift, down)
-    row[OWN + 19] = foe.load_factor / 9.0
-    row[OWN + 20] = (own.speed - foe.speed) / 200.0
-    row[OWN + 21] = wp.clamp((foe.position[2] - own.position[2]) / 2000.0, -2.0, 2.0)
-    row[OWN + 22] = tanh_of((energy - foe_energy) / 2000.0)
-    row[OWN + 23] = world.health[n, foe_seat]
-    row[OWN + 24] = in_gun_zone(view, rules)
-    row[OWN + 25] = in_gun_zone(back, rules)
+def bury(world: World, rules: Rules, n: int, s: int, row: wp.array[wp.float32]) -> None:
+    """A dead seat observes nothing and has no choice."""
+    for i in range(rules.features):
+        row[i] = 0.0
+    for k in range(world.kinds.shape[0]):
+        world.mask_maneuver[n, s, k] = k == 0
+    world.mask_weapon[n, s, WEAPON_GUN] = False
+    world.mask_weapon[n, s, WEAPON_MISSILE] = False
+    world.mask_weapon[n, s, WEAPON_FLARE] = False
 
 
 @wp.func
-def observe(
-    world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s: int, rows: wp.array3d[wp.float32]
+def observe_own(
+    world: World, rules: Rules, airframe: Airframe, n: int, s: int, own: Motion, row: wp.array[wp.float32]
 ) -> None:
-    """Writes the observation of seat ``s`` in game ``n`` into ``rows[n, s]`` and its masks into the world."""
-    row = rows[n, s]
-    own = world.motion[n, s]
-    airframe = airframes[s]
-    view = world.view[n, s]
+    """Writes the features about the observer and the masks."""
     altitude = -own.position[2]
     air = air_at(altitude)
     mach = own.speed * air.inverse_sound
@@ -172,12 +145,10 @@ def observe(
     available = load_factor_available(airframe, air, own.speed)
     energy = altitude + 0.5 * own.speed * own.speed / G
     height = altitude - rules.floor_m
-    forward = view.own_forward
-
-    may_fire = gun_legal(view, world.rounds[n, s], world.health[n, 1 - s], rules)
+    forward = world.view[n, s].own_forward
+    may_fire = any_gun_legal(world, rules, n, s)
     may_dive = dive_legal(height, own.speed, forward[2], available)
-    write_masks(world, n, s, may_fire, may_dive)
-
+    write_masks(world, rules, n, s, may_fire, may_dive)
     row[0] = altitude / 10000.0
     row[1] = wp.min(height / 2000.0, 1.0)
     row[2] = own.speed / 340.0
@@ -196,4 +167,207 @@ def observe(
     row[15] = 1.0 - float(world.clock[n]) / float(rules.max_decisions)
     row[16] = wp.where(may_fire, 1.0, 0.0)
     row[17] = wp.where(may_dive, 1.0, 0.0)
-    observe_enemy(world, rules, n, s, row)
+
+
+@wp.func
+def observe_stores(
+    world: World, rules: Rules, n: int, s: int, own: Motion, view: Sight, row: wp.array[wp.float32]
+) -> None:
+    """Writes the features about missiles and flares on board, and their masks."""
+    target = world.target[n, s]
+    may_launch = missile_legal(world, rules, n, s)
+    may_drop = flare_legal(world, n, s)
+    world.mask_weapon[n, s, WEAPON_MISSILE] = may_launch
+    world.mask_weapon[n, s, WEAPON_FLARE] = may_drop
+    envelope = wp.float32(2.0)
+    if rules.missiles > 0.0:
+        reach = missile_reach(own, world.motion[n, target].speed, view, rules)
+        envelope = wp.min(view.range / wp.max(reach, 1.0), 2.0)
+    tracking = wp.float32(0.0)
+    soonest = wp.float32(0.0)
+    for m in range(rules.slots):
+        missile = world.missiles[n, s, m]
+        if missile.phase == GUIDED:
+            goal = world.motion[n, int(missile.target)]
+            time = time_to_go(missile, goal.position, forward_of(goal.attitude) * goal.speed)
+            tracking = 1.0
+            soonest = wp.max(soonest, wp.exp(-time / 5.0))
+    at = rules.at_stores
+    row[at + 0] = world.missiles_left[n, s] / wp.max(rules.missiles, 1.0)
+    row[at + 1] = world.flares[n, s] / wp.max(rules.flares, 1.0)
+    row[at + 2] = wp.min(world.lock_s[n, s] / wp.max(rules.missile_lock, 0.01), 1.0)
+    row[at + 3] = envelope
+    row[at + 4] = wp.min(world.missile_wait[n, s] / 2.0, 4.0)
+    row[at + 5] = wp.min(world.flare_wait[n, s] / 2.0, 4.0)
+    row[at + 6] = wp.where(may_launch, 1.0, 0.0)
+    row[at + 7] = wp.where(may_drop, 1.0, 0.0)
+    row[at + 8] = tracking
+    row[at + 9] = soonest
+
+
+@wp.func
+def observe_enemy(
+    rules: Rules,
+    own: Motion,
+    foe: Motion,
+    foe_health: float,
+    view: Sight,
+    back: Sight,
+    axes: Axes,
+    at: int,
+    row: wp.array[wp.float32],
+) -> None:
+    """Writes the features about one enemy from position ``at`` on; ``back`` is what he sees of the observer."""
+    energy = -own.position[2] + 0.5 * own.speed * own.speed / G
+    foe_energy = -foe.position[2] + 0.5 * foe.speed * foe.speed / G
+    put(row, at, view.los, axes)
+    row[at + 3] = range_log(view.range)
+    row[at + 4] = wp.exp(-view.range / 1000.0)
+    row[at + 5] = view.closure / 600.0
+    row[at + 6] = wp.dot(view.los, view.other_forward)
+    row[at + 7] = wp.dot(view.own_forward, view.other_forward)
+    row[at + 8] = wp.exp(-view.ata / (3.0 * rules.gun_half_angle))
+    row[at + 9] = 1.0 - 2.0 * view.ata / wp.pi
+    row[at + 10] = wp.exp(-back.ata / (3.0 * rules.gun_half_angle))
+    row[at + 11] = wp.clamp(wp.dot(view.los_rate, axes.x) / 0.5, -2.0, 2.0)
+    row[at + 12] = wp.clamp(wp.dot(view.los_rate, axes.y) / 0.5, -2.0, 2.0)
+    row[at + 13] = wp.clamp(wp.dot(view.los_rate, axes.z) / 0.5, -2.0, 2.0)
+    row[at + 14] = wp.dot(view.other_forward, axes.y)
+    row[at + 15] = wp.dot(view.other_forward, axes.z)
+    put(row, at + 16, -down_of(foe.attitude), axes)
+    row[at + 19] = foe.load_factor / 9.0
+    row[at + 20] = (own.speed - foe.speed) / 200.0
+    row[at + 21] = wp.clamp((foe.position[2] - own.position[2]) / 2000.0, -2.0, 2.0)
+    row[at + 22] = tanh_of((energy - foe_energy) / 2000.0)
+    row[at + 23] = foe_health
+    row[at + 24] = in_gun_zone(view, rules)
+    row[at + 25] = in_gun_zone(back, rules)
+
+
+@wp.func
+def clear(row: wp.array[wp.float32], at: int, size: int) -> None:
+    """Writes a block of zeros."""
+    for i in range(size):
+        row[at + i] = 0.0
+
+
+@wp.func
+def observe_team(
+    world: World, rules: Rules, n: int, s: int, own: Motion, axes: Axes, row: wp.array[wp.float32]
+) -> None:
+    """Writes the features about enemies and wingmen of a team."""
+    mine = first_ally(rules, s)
+    theirs = first_enemy(rules, s)
+    allies = wp.float32(0.0)
+    enemies = wp.float32(0.0)
+    for i in range(rules.team):
+        allies = allies + wp.where(world.health[n, mine + i] > 0.0, 1.0, 0.0)
+        enemies = enemies + wp.where(world.health[n, theirs + i] > 0.0, 1.0, 0.0)
+    row[rules.at_team] = allies / float(rules.team)
+    row[rules.at_team + 1] = enemies / float(rules.team)
+    for k in range(rules.enemies_seen):
+        other = world.rank[n, s, k]
+        at = rules.at_enemies + k * (ENEMY_SIZE + 1)
+        if world.health[n, other] > 0.0:
+            foe = world.motion[n, other]
+            row[at] = 1.0
+            observe_enemy(rules, own, foe, world.health[n, other], sight(own, foe), sight(foe, own), axes, at + 1, row)
+        else:
+            clear(row, at, ENEMY_SIZE + 1)
+    for k in range(rules.allies_seen):
+        other = world.mates[n, s, k]
+        at = rules.at_allies + k * ALLY_SIZE
+        if world.health[n, other] > 0.0:
+            mate = world.motion[n, other]
+            view = sight(own, mate)
+            row[at] = 1.0
+            put(row, at + 1, view.los, axes)
+            row[at + 4] = range_log(view.range)
+            row[at + 5] = view.closure / 600.0
+            put(row, at + 6, view.other_forward, axes)
+            row[at + 9] = (own.speed - mate.speed) / 200.0
+            row[at + 10] = world.health[n, other]
+        else:
+            clear(row, at, ALLY_SIZE)
+
+
+@wp.func
+def observe_missiles(
+    world: World, rules: Rules, n: int, s: int, own: Motion, axes: Axes, row: wp.array[wp.float32]
+) -> None:
+    """Writes the features about inbound missiles, the one that arrives first in front."""
+    after = wp.float32(-1.0)
+    tie = wp.int32(-1)
+    velocity = forward_of(own.attitude) * own.speed
+    for k in range(rules.missiles_seen):
+        at = rules.at_missiles + k * MISSILE_SIZE
+        which = wp.vec2i(-1, -1)
+        if k == 0 or after >= 0.0:
+            which = incoming_after(world, rules, n, s, after, tie)
+        after = -1.0
+        if which[0] >= 0:
+            view = incoming_view(world, n, own, which)
+            after = time_to_go(world.missiles[n, which[0], which[1]], own.position, velocity)
+            tie = (which[0] - first_enemy(rules, s)) * rules.slots + which[1]
+            row[at] = 1.0
+            put(row, at + 1, view.los, axes)
+            row[at + 4] = range_log(view.range)
+            row[at + 5] = view.closure / 600.0
+            row[at + 6] = wp.exp(-after / 5.0)
+        else:
+            clear(row, at, MISSILE_SIZE)
+
+
+@wp.func
+def observe_world(world: World, rules: Rules, n: int, s: int, own: Motion, row: wp.array[wp.float32]) -> None:
+    """Writes directions along north, east and down."""
+    axes = Axes()
+    axes.x = wp.vec3(1.0, 0.0, 0.0)
+    axes.y = wp.vec3(0.0, 1.0, 0.0)
+    axes.z = wp.vec3(0.0, 0.0, 1.0)
+    put(row, rules.at_world, forward_of(own.attitude), axes)
+    put(row, rules.at_world + 3, -down_of(own.attitude), axes)
+    for k in range(rules.enemies_seen):
+        other = world.rank[n, s, k]
+        at = rules.at_world + WORLD_OWN_SIZE + k * WORLD_ENEMY_SIZE
+        if world.health[n, other] > 0.0 or rules.team == 1:
+            view = sight(own, world.motion[n, other])
+            put(row, at, view.los, axes)
+            put(row, at + 3, view.other_forward, axes)
+        else:
+            clear(row, at, WORLD_ENEMY_SIZE)
+
+
+@wp.func
+def observe(
+    world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s: int, rows: wp.array3d[wp.float32]
+) -> None:
+    """Writes the observation of seat ``s`` in game ``n`` into ``rows[n, s]`` and its masks into the world."""
+    row = rows[n, s]
+    if rules.team > 1 and world.health[n, s] <= 0.0:
+        bury(world, rules, n, s, row)
+        return
+    own = world.motion[n, s]
+    axes = axes_of(own, rules)
+    observe_own(world, rules, airframes[s], n, s, own, row)
+    if rules.armed != 0:
+        observe_stores(world, rules, n, s, own, world.view[n, s], row)
+    if rules.team == 1:
+        foe = world.target[n, s]
+        observe_enemy(
+            rules,
+            own,
+            world.motion[n, foe],
+            world.health[n, foe],
+            world.view[n, s],
+            world.view[n, foe],
+            axes,
+            rules.at_enemies,
+            row,
+        )
+    else:
+        observe_team(world, rules, n, s, own, axes, row)
+    if rules.missiles_seen > 0:
+        observe_missiles(world, rules, n, s, own, axes, row)
+    if rules.frame != BODY:
+        observe_world(world, rules, n, s, own, row)

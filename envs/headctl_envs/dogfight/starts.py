@@ -2,10 +2,10 @@
 
 import warp as wp
 
-from headctl_envs.dogfight.config import STARTS
 from headctl_envs.dogfight.flight import Motion
+from headctl_envs.dogfight.names import STARTS
 from headctl_envs.dogfight.warp_struct import struct
-from headctl_envs.dogfight.world import Rules, World, look, random_stream
+from headctl_envs.dogfight.world import EMPTY, Rules, World, assign, look, random_stream
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
@@ -37,12 +37,38 @@ def place(world: World, rules: Rules, n: int, s: int, position: wp.vec3, heading
     world.motion[n, s] = motion
     world.health[n, s] = 1.0
     world.rounds[n, s] = rules.gun_rounds
-    world.dealt[n, s] = 0.0
+    world.missiles_left[n, s] = rules.missiles
+    world.flares[n, s] = rules.flares
+    world.lock_s[n, s] = 0.0
+    world.missile_wait[n, s] = 0.0
+    world.flare_wait[n, s] = 0.0
+    world.zone_s[n, s] = 0.0
+    world.cause[n, s] = 0
+    for m in range(rules.slots):
+        missile = world.missiles[n, s, m]
+        missile.phase = EMPTY
+        world.missiles[n, s, m] = missile
+
+
+@wp.func
+def place_team(world: World, rules: Rules, n: int, side: int, centre: wp.vec3, heading: float, speed: float) -> None:
+    """Puts the aircraft of a side in line abreast, its first one in the middle.
+
+    The wingmen stand alternately right and left of the first, and a little behind; the places are the same for both.
+    """
+    for i in range(rules.team):
+        rank = float((i + 1) / 2)
+        across = wp.where(i % 2 == 1, rank, -rank) * rules.spacing
+        behind = 0.3 * rank * rules.spacing
+        east = wp.sin(heading)
+        north = wp.cos(heading)
+        offset = wp.vec3(-behind * north - across * east, -behind * east + across * north, 0.0)
+        place(world, rules, n, side * rules.team + i, centre + offset, heading, speed)
 
 
 @struct
 class Geometry:
-    """One start: ``attacker`` sees the other seat ``bearing`` off its nose, ``gap`` away and ``rise`` higher.
+    """One start: side ``attacker`` sees the other side ``bearing`` off its nose, ``gap`` away and ``rise`` higher.
 
     The other's heading differs from the attacker's by ``turn``; ``same_speed`` is 1 where both start at one speed.
     Metres and radians.
@@ -97,8 +123,7 @@ def start_game(world: World, rules: Rules, seed: int, n: int) -> None:
     """Begins the next episode of game ``n``, centred on the origin and on the drawn altitude."""
     world.episode[n] = world.episode[n] + 1
     world.clock[n] = 0
-    world.cause[n] = 0
-    world.zone_s[n] = 0.0
+    world.over[n] = 0
     rng = random_stream(seed, rules.game_offset + n, world.episode[n], PURPOSE_START)
     pick = wp.randf(rng)
     altitude = rules.altitude_min + (rules.altitude_max - rules.altitude_min) * wp.randf(rng)
@@ -121,6 +146,7 @@ def start_game(world: World, rules: Rules, seed: int, n: int) -> None:
     toward = heading + start.bearing
     half = wp.vec3(start.gap * wp.cos(toward), start.gap * wp.sin(toward), -rise) * 0.5
     centre = wp.vec3(0.0, 0.0, -altitude)
-    place(world, rules, n, start.attacker, centre - half, heading, speed)
-    place(world, rules, n, 1 - start.attacker, centre + half, heading + start.turn, other_speed)
+    place_team(world, rules, n, start.attacker, centre - half, heading, speed)
+    place_team(world, rules, n, 1 - start.attacker, centre + half, heading + start.turn, other_speed)
+    assign(world, rules, n)
     look(world, rules, n)

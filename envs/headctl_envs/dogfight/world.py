@@ -1,6 +1,7 @@
 """The state of all games as Warp sees it: views of torch tensors, the rules, and the counter-based random numbers.
 
-Shape legend: N games, A seats (2: ``red_0``, ``blue_0``), K choices, D features.
+Shape legend: N games, A seats (the first half is red), E seats per side, M missiles in flight per seat, K choices,
+D features.
 """
 
 import math
@@ -9,7 +10,7 @@ from typing import Any
 import warp as wp
 
 from headctl_envs.dogfight.config import STARTS, DogfightConfig
-from headctl_envs.dogfight.flight import Motion
+from headctl_envs.dogfight.flight import Motion, forward_of
 from headctl_envs.dogfight.geometry import Sight, sight
 from headctl_envs.dogfight.warp_struct import struct
 
@@ -30,38 +31,87 @@ MOTION_FIELDS: dict[str, slice] = {
 }
 """Where the fields of :class:`Motion` stand in the last dimension of the engine's tensor ``motion`` [N, A, 11]."""
 
+MISSILE_FIELDS: dict[str, slice] = {
+    "position": slice(0, 3),
+    "velocity": slice(3, 6),
+    "seeker": slice(6, 9),
+    "age": slice(9, 10),
+    "target": slice(10, 11),
+    "phase": slice(11, 12),
+}
+"""Where the fields of :class:`Missile` stand in the last dimension of the engine's ``missiles`` [N, A, M, 12]."""
+
 MOTION_SIZE = 11
 SIGHT_SIZE = 16
+MISSILE_SIZE = 12
+
+EMPTY = wp.constant(0.0)
+GUIDED = wp.constant(1.0)
+COASTING = wp.constant(2.0)
 
 StartShares: Any = wp.types.vector(length=len(STARTS), dtype=wp.float32)
 """Cumulative probabilities of the start geometries."""
 
 
 @struct
+class Missile:
+    """One missile: position (m, NED), velocity (m/s), direction of the seeker, age (s), target's seat, phase.
+
+    ``phase`` is 0 where the slot is empty, 1 while the seeker tracks, 2 once it has lost the target.
+    """
+
+    position: wp.vec3
+    velocity: wp.vec3
+    seeker: wp.vec3
+    age: wp.float32
+    target: wp.float32
+    phase: wp.float32
+
+
+@struct
 class World:
     """Views of the engine's buffers. ``[N, A]`` unless said.
 
-    ``view`` is what each seat sees of its enemy, always up to date with ``motion``. ``choice``, ``trigger`` and
-    ``trim`` are the actions in force; ``moved`` and ``damage`` are scratch of one substep; ``dealt`` is the damage of
-    the decision; ``clock`` ``[N]`` counts decisions; ``cause`` ``[N]`` says how the episode ended (0: it goes on);
-    ``zone_s`` ``[N]`` is the time in gun zones; ``potential`` ``[N]`` is that of seat 0; ``counts`` is ``[N, S]``.
+    ``target`` is the enemy that a seat fights, ``view`` what it sees of him, always up to date with ``motion``;
+    ``rank`` ``[N, A, E]`` has the enemies' seats in the order of the observation, ``mates`` ``[N, A, E - 1]`` the
+    wingmen's. ``choice``, ``trigger`` (the weapon in force) and ``trim`` are the actions; ``moved``, ``damage``,
+    ``blast`` (damage by missiles) and ``claim`` ``[N, A, A]`` (damage wanted, by shooter) are scratch of one substep;
+    ``dealt`` is the damage of the decision, ``spent`` what the weapons used in it were worth; ``lived`` says who was
+    alive when it began. ``lock_s`` is the time that the seeker has seen the target, ``..._wait`` are cooldowns in s.
+    ``present`` is 1 until after the substep of a death. ``cause`` says how a seat died, ``over`` ``[N]`` that a team is
+    gone; ``clock`` ``[N]`` counts decisions; ``potential`` ``[N]`` is that of red; ``counts`` is ``[N, S]``.
     ``kinds`` has the maneuver codes of the library, ``falling`` the positions of its pull-down maneuvers.
     """
 
     motion: wp.array2d[Motion]
     moved: wp.array2d[Motion]
     view: wp.array2d[Sight]
+    missiles: wp.array3d[Missile]
+    target: wp.array2d[wp.int32]
+    rank: wp.array3d[wp.int32]
+    mates: wp.array3d[wp.int32]
     health: wp.array2d[wp.float32]
     rounds: wp.array2d[wp.float32]
+    missiles_left: wp.array2d[wp.float32]
+    flares: wp.array2d[wp.float32]
+    lock_s: wp.array2d[wp.float32]
+    missile_wait: wp.array2d[wp.float32]
+    flare_wait: wp.array2d[wp.float32]
     choice: wp.array2d[wp.int32]
     trigger: wp.array2d[wp.int32]
     trim: wp.array2d[wp.vec3]
+    claim: wp.array3d[wp.float32]
     damage: wp.array2d[wp.float32]
+    blast: wp.array2d[wp.float32]
     dealt: wp.array2d[wp.float32]
+    spent: wp.array2d[wp.float32]
+    lived: wp.array2d[wp.int32]
+    present: wp.array2d[wp.int32]
+    cause: wp.array2d[wp.int32]
+    zone_s: wp.array2d[wp.float32]
     clock: wp.array[wp.int32]
     episode: wp.array[wp.int32]
-    cause: wp.array[wp.int32]
-    zone_s: wp.array[wp.float32]
+    over: wp.array[wp.int32]
     potential: wp.array[wp.float32]
     counts: wp.array2d[wp.float32]
     mask_maneuver: wp.array3d[wp.bool]
@@ -72,12 +122,16 @@ class World:
 
 @struct
 class Rules:
-    """The options of :class:`DogfightConfig` that the kernels need, in SI units and radians."""
+    """The options of :class:`DogfightConfig` that the kernels need, in SI units and radians.
+
+    ``armed`` is 1 where aircraft carry missiles or flares; ``at_...`` are the positions of the observation's blocks.
+    """
 
     decision_s: wp.float32
     substep_s: wp.float32
     substeps: wp.int32
     seats: wp.int32
+    team: wp.int32
     max_decisions: wp.int32
     floor_m: wp.float32
     collision_m: wp.float32
@@ -89,44 +143,147 @@ class Rules:
     gun_rate: wp.float32
     interlock_angle: wp.float32
     interlock_range: wp.float32
+    armed: wp.int32
+    missiles: wp.float32
+    flares: wp.float32
+    slots: wp.int32
+    missile_steps: wp.int32
+    missile_damage: wp.float32
+    missile_cooldown: wp.float32
+    flare_cooldown: wp.float32
+    missile_mass: wp.float32
+    missile_burn_rate: wp.float32
+    missile_burn: wp.float32
+    missile_thrust: wp.float32
+    missile_area: wp.float32
+    missile_drag: wp.float32
+    missile_induced: wp.float32
+    missile_load: wp.float32
+    missile_pressure: wp.float32
+    missile_navigation: wp.float32
+    missile_gimbal_cos: wp.float32
+    missile_view_cos: wp.float32
+    missile_slew: wp.float32
+    missile_launch: wp.float32
+    missile_aspect: wp.float32
+    missile_lock: wp.float32
+    missile_arm: wp.float32
+    missile_lethal: wp.float32
+    missile_speed_min: wp.float32
+    missile_time_max: wp.float32
+    missile_range_min: wp.float32
+    decoy: wp.float32
     altitude_min: wp.float32
     altitude_max: wp.float32
     speed_min: wp.float32
     speed_max: wp.float32
     range_min: wp.float32
     range_max: wp.float32
+    spacing: wp.float32
     gamma: wp.float32
     damage_weight: wp.float32
+    loss_weight: wp.float32
+    missile_cost: wp.float32
+    flare_cost: wp.float32
     game_offset: wp.int32
+    enemies_seen: wp.int32
+    allies_seen: wp.int32
+    missiles_seen: wp.int32
+    frame: wp.int32
+    at_stores: wp.int32
+    at_team: wp.int32
+    at_enemies: wp.int32
+    at_allies: wp.int32
+    at_missiles: wp.int32
+    at_world: wp.int32
+    features: wp.int32
     start_until: StartShares  # pyright: ignore[reportInvalidTypeForm]  - Warp types are values
 
 
-def rules_struct(config: DogfightConfig, *, num_seats: int, max_decisions: int, game_offset: int) -> Rules:
-    """Copies the options into the kernels' form."""
+_SAME_NAME = {
+    "substeps": "substeps",
+    "seats": "num_seats",
+    "team": "team_size",
+    "floor_m": "floor_m",
+    "collision_m": "collision_m",
+    "gun_range_min": "gun_range_min_m",
+    "gun_range_max": "gun_range_max_m",
+    "gun_damage": "gun_damage_per_s",
+    "gun_rounds": "gun_rounds",
+    "gun_rate": "gun_rate_per_s",
+    "interlock_range": "gun_interlock_range_m",
+    "missiles": "missiles",
+    "flares": "flares",
+    "slots": "missiles_in_flight",
+    "missile_damage": "missile_damage",
+    "missile_cooldown": "missile_cooldown_s",
+    "flare_cooldown": "flare_cooldown_s",
+    "altitude_min": "start_altitude_min_m",
+    "altitude_max": "start_altitude_max_m",
+    "speed_min": "start_speed_min_m_s",
+    "speed_max": "start_speed_max_m_s",
+    "range_min": "start_range_min_m",
+    "range_max": "start_range_max_m",
+    "spacing": "team_spacing_m",
+    "gamma": "gamma",
+    "damage_weight": "damage_weight",
+    "loss_weight": "loss_weight",
+    "missile_cost": "missile_cost",
+    "flare_cost": "flare_cost",
+}
+_SAME_NAME_OF_MISSILE = {
+    "missile_mass": "mass_kg",
+    "missile_burn": "burn_s",
+    "missile_thrust": "thrust_n",
+    "missile_area": "area_m2",
+    "missile_drag": "drag_zero_lift",
+    "missile_induced": "drag_induced",
+    "missile_load": "load_factor_max",
+    "missile_pressure": "pressure_full_pa",
+    "missile_navigation": "navigation",
+    "missile_lock": "lock_s",
+    "missile_arm": "arm_s",
+    "missile_lethal": "lethal_radius_m",
+    "missile_speed_min": "speed_min_m_s",
+    "missile_time_max": "time_max_s",
+    "missile_range_min": "range_min_m",
+    "decoy": "decoy_probability",
+}
+MISSILE_STEP_S = 0.05
+
+
+def rules_struct(
+    config: DogfightConfig, *, max_decisions: int, game_offset: int, layout: dict[str, int] | None = None
+) -> Rules:
+    """Copies the options into the kernels' form.
+
+    Args:
+        config: The options.
+        max_decisions: Length limit of an episode.
+        game_offset: Index of the first game.
+        layout: Fields of :class:`Rules` about the observation; see ``sensing.layout_of``.
+    """
     rules = Rules()
+    for name, option in _SAME_NAME.items():
+        setattr(rules, name, getattr(config, option))
+    missile = config.missile_type
+    for name, constant in _SAME_NAME_OF_MISSILE.items():
+        setattr(rules, name, getattr(missile, constant))
+    for name, value in (layout or {}).items():
+        setattr(rules, name, value)
     rules.decision_s = config.decision_period_s
     rules.substep_s = config.decision_period_s / config.substeps
-    rules.substeps = config.substeps
-    rules.seats = num_seats
     rules.max_decisions = max_decisions
-    rules.floor_m = config.floor_m
-    rules.collision_m = config.collision_m
     rules.gun_half_angle = math.radians(config.gun_half_angle_deg)
-    rules.gun_range_min = config.gun_range_min_m
-    rules.gun_range_max = config.gun_range_max_m
-    rules.gun_damage = config.gun_damage_per_s
-    rules.gun_rounds = float(config.gun_rounds)
-    rules.gun_rate = config.gun_rate_per_s
     rules.interlock_angle = math.radians(config.gun_interlock_deg)
-    rules.interlock_range = config.gun_interlock_range_m
-    rules.altitude_min = config.start_altitude_min_m
-    rules.altitude_max = config.start_altitude_max_m
-    rules.speed_min = config.start_speed_min_m_s
-    rules.speed_max = config.start_speed_max_m_s
-    rules.range_min = config.start_range_min_m
-    rules.range_max = config.start_range_max_m
-    rules.gamma = config.gamma
-    rules.damage_weight = config.damage_weight
+    rules.armed = int(config.armed)
+    rules.missile_steps = math.ceil(rules.substep_s / MISSILE_STEP_S - 1e-6)
+    rules.missile_burn_rate = missile.propellant_kg / missile.burn_s
+    rules.missile_gimbal_cos = math.cos(math.radians(missile.gimbal_deg))
+    rules.missile_view_cos = math.cos(math.radians(missile.view_half_angle_deg))
+    rules.missile_slew = math.radians(missile.seeker_rate_deg_s)
+    rules.missile_launch = math.radians(missile.launch_deg)
+    rules.missile_aspect = math.radians(missile.aspect_max_deg)
     rules.game_offset = game_offset
     probabilities = config.start_probabilities
     rules.start_until = StartShares(*(sum(probabilities[: i + 1]) for i in range(len(probabilities))))
@@ -134,10 +291,89 @@ def rules_struct(config: DogfightConfig, *, num_seats: int, max_decisions: int, 
 
 
 @wp.func
-def look(world: World, rules: Rules, n: int) -> None:
-    """Brings ``world.view`` of game ``n`` up to date with ``world.motion``."""
+def first_enemy(rules: Rules, s: int) -> int:
+    """Seat of the first enemy of seat ``s``; his team mates follow it."""
+    return wp.where(s < rules.team, rules.team, 0)
+
+
+@wp.func
+def first_ally(rules: Rules, s: int) -> int:
+    """Seat of the first aircraft of the own team of seat ``s``."""
+    return wp.where(s < rules.team, 0, rules.team)
+
+
+@wp.func
+def urgency(own: Motion, other: Motion, own_forward: wp.vec3) -> float:
+    """Distance in m weighed by the angle off the nose: times 1 ahead, 2 abeam, 3 behind. The smallest is the target."""
+    offset = other.position - own.position
+    distance = wp.length(offset)
+    return 2.0 * distance - wp.dot(offset, own_forward)
+
+
+@wp.func
+def assign(world: World, rules: Rules, n: int) -> None:
+    """Chooses every seat's target and the order in which it observes enemies (dead ones last) and wingmen."""
     for s in range(rules.seats):
-        world.view[n, s] = sight(world.motion[n, s], world.motion[n, 1 - s])
+        first = first_enemy(rules, s)
+        if rules.team == 1:
+            world.target[n, s] = first
+            world.rank[n, s, 0] = first
+        else:
+            own = world.motion[n, s]
+            forward = forward_of(own.attitude)
+            for i in range(rules.team):
+                other = first + i
+                key = urgency(own, world.motion[n, other], forward)
+                if world.health[n, other] <= 0.0:
+                    key = key + 1.0e7
+                place = wp.int32(i)
+                while place > 0:
+                    ahead = world.rank[n, s, place - 1]
+                    ahead_key = urgency(own, world.motion[n, ahead], forward)
+                    if world.health[n, ahead] <= 0.0:
+                        ahead_key = ahead_key + 1.0e7
+                    if ahead_key <= key:
+                        break
+                    world.rank[n, s, place] = ahead
+                    place = place - 1
+                world.rank[n, s, place] = other
+            chosen = world.rank[n, s, 0]
+            if chosen != world.target[n, s]:
+                world.lock_s[n, s] = 0.0
+            world.target[n, s] = chosen
+            order_mates(world, rules, n, s, own)
+
+
+@wp.func
+def order_mates(world: World, rules: Rules, n: int, s: int, own: Motion) -> None:
+    """Sorts the wingmen of a seat by distance, dead ones last."""
+    first = first_ally(rules, s)
+    count = wp.int32(0)
+    for i in range(rules.team):
+        other = first + i
+        if other != s:
+            key = wp.length(world.motion[n, other].position - own.position)
+            if world.health[n, other] <= 0.0:
+                key = key + 1.0e7
+            place = wp.int32(count)
+            while place > 0:
+                ahead = world.mates[n, s, place - 1]
+                ahead_key = wp.length(world.motion[n, ahead].position - own.position)
+                if world.health[n, ahead] <= 0.0:
+                    ahead_key = ahead_key + 1.0e7
+                if ahead_key <= key:
+                    break
+                world.mates[n, s, place] = ahead
+                place = place - 1
+            world.mates[n, s, place] = other
+            count = count + 1
+
+
+@wp.func
+def look(world: World, rules: Rules, n: int) -> None:
+    """Brings ``world.view`` of game ``n`` up to date with ``world.motion`` and ``world.target``."""
+    for s in range(rules.seats):
+        world.view[n, s] = sight(world.motion[n, s], world.motion[n, world.target[n, s]])
 
 
 @wp.func

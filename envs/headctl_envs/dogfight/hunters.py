@@ -1,0 +1,120 @@
+"""The pilots that look ahead, ``fighter`` and ``ace``: a module of its own, compiled when one is first asked for."""
+
+import warp as wp
+
+from headctl_envs.dogfight.flight import Airframe, air_at, load_factor_available
+from headctl_envs.dogfight.geometry import Sight, sight
+from headctl_envs.dogfight.kernels import Actions
+from headctl_envs.dogfight.lookahead import FOE_CANDIDATES, OWN_CANDIDATES, OWN_TRACKING, best_candidate
+from headctl_envs.dogfight.maneuvers import BREAK, NOTCH, PULL_UP, PURE, Frame, frame_of
+from headctl_envs.dogfight.names import PILOTS
+from headctl_envs.dogfight.piloting import (
+    index_of,
+    manoeuvre,
+    sinking,
+    soonest_threat,
+    weapon_choice,
+    write,
+)
+from headctl_envs.dogfight.threats import incoming, incoming_view
+from headctl_envs.dogfight.world import Rules, World
+
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+# ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
+wp.set_module_options({"enable_backward": False})
+
+ACE = wp.constant(PILOTS.index("ace"))
+
+FIGHTER_CANDIDATES = wp.constant(OWN_TRACKING)
+ACE_CANDIDATES = wp.constant(OWN_CANDIDATES)
+FIGHTER_STEPS = wp.constant(4)
+ACE_STEPS = wp.constant(7)
+ACE_ANSWERS = wp.constant(FOE_CANDIDATES)
+
+FIGHTER_FLARE_S = wp.constant(3.0)
+"""A flare is dropped when a missile is nearer than this."""
+ACE_FLARE_S = wp.constant(5.0)
+FIGHTER_FIRE_SHARE = wp.constant(0.12)
+"""The gun fires when a hit does this share of the largest damage."""
+ACE_FIRE_SHARE = wp.constant(0.02)
+ACE_GUN_WORTH = wp.constant(3.0)
+"""Worth of a second with the nose on the enemy at no range, in units of the potential."""
+NOTCH_S = wp.constant(12.0)
+SHORT_S = wp.constant(4.0)
+"""A missile between these two is put abeam: nearer, there is no time left for it."""
+SLOW = wp.constant(140.0)
+JINK_S = wp.constant(0.8)
+
+
+@wp.func
+def in_his_sights(view: Sight, back: Sight) -> bool:
+    """Whether the enemy is behind and may hit in the next moment."""
+    return view.ata > 1.2 and back.ata < 0.12 and view.range < 1100.0
+
+
+@wp.func
+def level_out(world: World, frame: Frame) -> wp.vec4:
+    """The way out of a dive, and off the floor: pull until the nose is a little up."""
+    return wp.vec4(float(index_of(world, PULL_UP)), wp.clamp(12.0 * frame.forward[2], -1.0, 1.0), 0.0, 0.0)
+
+
+@wp.kernel
+def hunter(
+    world: World,
+    rules: Rules,
+    airframes: wp.array[Airframe],
+    actions: Actions,
+    ahead: wp.array[Airframe],
+    which: int,
+) -> None:
+    """Writes the actions of a pilot that looks ahead, one thread per seat.
+
+    ``ahead`` are the airframes with the look-ahead's step, ``which`` is the pilot's place in ``PILOTS``.
+    """
+    tid = wp.tid()
+    n = tid / rules.seats
+    s = tid % rules.seats
+    if world.health[n, s] <= 0.0:
+        write(actions, n, s, 0, 0, wp.vec3(0.0, 0.0, 0.0))
+        return
+    own = world.motion[n, s]
+    target = world.target[n, s]
+    foe = world.motion[n, target]
+    view = world.view[n, s]
+    back = sight(foe, own)
+    frame = frame_of(own, view)
+    air = air_at(-own.position[2])
+    available = load_factor_available(airframes[s], air, own.speed)
+    threat = soonest_threat(world, rules, n, s)
+    flare_at = wp.where(which == ACE, ACE_FLARE_S, FIGHTER_FLARE_S)
+    share = wp.where(which == ACE, ACE_FIRE_SHARE, FIGHTER_FIRE_SHARE)
+    salvo = wp.where(which == ACE, 1, 0)
+    weapon = weapon_choice(world, rules, n, s, threat, flare_at, 0.6, share, salvo)
+    answer = wp.vec4(0.0, 0.0, 0.0, 0.0)
+    if sinking(own, rules, available) and frame.forward[2] > -0.1:
+        answer = level_out(world, frame)
+    elif threat > SHORT_S and threat < NOTCH_S:
+        missile_view = incoming_view(world, n, own, incoming(world, rules, n, s))
+        answer = manoeuvre(world, NOTCH, n, s, own, foe, frame, missile_view, available, airframes[s], air)
+    elif in_his_sights(view, back):
+        # Jink: break, and turn the lift to one side and to the other.
+        side = int(float(world.clock[n]) * rules.decision_s / JINK_S) % 2
+        answer = manoeuvre(world, BREAK, n, s, own, foe, frame, view, available, airframes[s], air)
+        answer[1] = 1.0
+        answer[3] = wp.where(side == 0, 1.0, -1.0)
+    else:
+        answers = wp.where(which == ACE, ACE_ANSWERS, 1)
+        steps = wp.where(which == ACE, ACE_STEPS, FIGHTER_STEPS)
+        gun_worth = wp.where(which == ACE, ACE_GUN_WORTH, 0.0)
+        candidates = wp.where(which == ACE, ACE_CANDIDATES, FIGHTER_CANDIDATES)
+        found = best_candidate(world, rules, ahead, n, s, target, answers, steps, gun_worth, candidates)
+        answer = wp.vec4(found[0], found[1], 0.0, 0.0)
+        if found[0] < 0.0:
+            answer = manoeuvre(world, PURE, n, s, own, foe, frame, view, available, airframes[s], air)
+        if which != ACE and own.speed < SLOW and view.ata > 0.35:
+            answer[1] = -1.0  # the energy floor
+    if which == ACE and threat < flare_at:
+        answer[2] = -1.0  # without the afterburner a flare outshines the aircraft
+    write(actions, n, s, int(answer[0]), weapon, wp.vec3(answer[1], answer[2], answer[3]))
