@@ -2,6 +2,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from headctl_envs.dogfight.config import PILOTS
 
 from headctl.cli import main
 
@@ -43,7 +44,7 @@ def test_a_sweep_trains_what_is_missing_and_ends_with_a_table(config):
     assert "seed=1: " not in again.stderr
     assert (folder / "seed=1" / "metrics.jsonl").read_bytes() == before
     assert found["settings"][0]["runs"] == 2
-    assert set(found["settings"][0]["win_rates"]) == {"straight", "random", "pursuit"}
+    assert set(found["settings"][0]["win_rates"]) == set(PILOTS)
     assert [run["failed"] for run in found["runs"]] == [False, False]
 
 
