@@ -1,184 +1,48 @@
-"""Every YAML key of a run: type, unit, default, bounds and meaning, in one place.
+"""The configuration of a run: read, checked against the game, written.
 
-Loads neither torch nor Warp nor matplotlib, so that ``headctl config --check`` answers at once. The tables of
-``docs/configuration.md`` are made from the models below (:mod:`headctl.run.reference`), and a test keeps the two equal.
+Its keys stand in :mod:`headctl.run.sections` and :mod:`headctl.run.selfplay_section`; the tables of
+``docs/configuration.md`` are made from them (:mod:`headctl.run.reference`), and a test keeps the two equal. Loads
+neither torch nor Warp nor matplotlib, so that ``headctl config --check`` answers at once.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import Field, ValidationError
 
 from headctl.entropy.dependence import dependence_problems
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.messages import unknown_name
+from headctl.run.config_errors import ConfigError, describe_problem, shown
+from headctl.run.fields import SEED_MAX, Section, Whole, key
+from headctl.run.sections import (
+    CheckpointSection,
+    EvaluationSection,
+    FaultsSection,
+    GameSection,
+    PolicySection,
+    PPOSection,
+    RunSection,
+)
+from headctl.run.selfplay_section import SelfPlaySection
 from headctl.run.yaml_io import Document, YamlError, dump_yaml, parse_yaml, read_yaml
 from headctl.selfplay.catalog import GameError, GameInfo, describe
 
+__all__ = ["ConfigError", "RunConfig", "head_specs", "load_config", "parse_config", "to_yaml"]
 
-class ConfigError(ValueError):
-    """A configuration that cannot be used: every problem found, one line each."""
-
-
-_WHOLE_MAX = 2**53
-"""Up to here every whole number is exact as a float, and no count of a run comes near."""
-
-
-def _whole(value: object) -> int:
-    """Reads a whole number; ``1e6`` and ``"200_000"`` are as good as ``1000000`` and ``200000``."""
-    if isinstance(value, str):
-        value = _plain_number(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise PydanticCustomError("whole_number", "expected a whole number")
-    if abs(value) > _WHOLE_MAX:
-        raise PydanticCustomError("whole_number", "is too large")
-    return value
-
-
-def _real(value: object) -> float:
-    """Reads a number; other YAML readers hand ``3e-4`` over as text."""
-    if isinstance(value, str):
-        value = _plain_number(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PydanticCustomError("number", "expected a number")
-    if isinstance(value, int) and abs(value) > _WHOLE_MAX:
-        raise PydanticCustomError("number", "is too large")
-    return float(value)
-
-
-def _plain_number(text: str) -> int | float | str:
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return text
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-Real = Annotated[float, BeforeValidator(_real)]
-_SEED_MAX = 2**31 - 1
 _ROWS_MAX = 100_000_000
 """Rows of a rollout: beyond it no machine has the memory."""
 
 
-def _key(default: Any, description: str, unit: str = "", **bounds: Any) -> Any:
-    """Declares one key: default, meaning, unit and bounds."""
-    return Field(default, description=description, json_schema_extra={"unit": unit}, **bounds)
-
-
-class _Section(BaseModel):
-    """One mapping of the file: unknown keys are refused, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
-
-
-class GameSection(_Section):
-    """The game that is played."""
-
-    name: str = _key("dogfight", "the game: `dogfight`, or `package.module:function` of a PettingZoo ParallelEnv")
-    num_games: Whole = _key(256, "games played side by side", "games", ge=1, le=1_000_000)
-    options: dict[str, Any] = _key({}, "options of the game itself; the dogfight's are in docs/dogfight.md")
-
-
-class PolicySection(_Section):
-    """The network: a trunk shared by all heads and the critic."""
-
-    hidden: list[Annotated[Whole, Field(ge=1, le=65_536)]] = _key(
-        [128, 128], "width of every hidden layer of the trunk", "neurons", min_length=1, max_length=64
-    )
-    activation: Literal["tanh", "relu", "elu", "silu"] = _key("tanh", "activation of the hidden layers")
-
-
-class PPOSection(_Section):
-    """The PPO update (Schulman et al. 2017)."""
-
-    rollout_steps: Whole = _key(64, "decisions of every game between two updates", "decisions", ge=1, le=1_000_000)
-    epochs: Whole = _key(4, "passes over the rollout in one update", "passes", ge=1, le=10_000)
-    minibatch_size: Whole = _key(4096, "rows of a minibatch", "rows", ge=2)
-    gamma: Real = _key(0.995, "discount per decision", ge=0.0, le=1.0)
-    gae_lambda: Real = _key(0.95, "lambda of generalised advantage estimation", ge=0.0, le=1.0)
-    clip_coef: Real = _key(0.2, "clip range of the probability ratio", gt=0.0)
-    value_coef: Real = _key(0.5, "weight of the value loss", ge=0.0)
-    learning_rate: Real = _key(3e-4, "step size of Adam", gt=0.0)
-    learning_rate_schedule: Literal["constant", "linear"] = _key(
-        "linear", "course of the learning rate: constant, or falling linearly to a tenth at the end of training"
-    )
-    max_grad_norm: Real = _key(0.5, "gradients are scaled down to this norm", gt=0.0)
-    rescue_coef: Real = _key(
-        0.1, "pull towards the uniform choice on heads with `rescue: true` that have collapsed", ge=0.0
-    )
-    target_kl: Real | None = _key(
-        0.03, "an update stops early once the policy has moved this far; null: never", "nats", gt=0.0
-    )
-
-
-class SelfPlaySection(_Section):
-    """Who plays whom during training."""
-
-    latest_share: Real = _key(
-        0.5, "share of the games against the latest policy itself, where both seats learn", ge=0.0, le=1.0
-    )
-    pool_size: Whole = _key(16, "frozen snapshots that are kept as opponents", "policies", ge=1, le=100_000)
-    snapshot_every: Whole = _key(500_000, "distance between two snapshots", "agent-steps", ge=1)
-    slots: Whole = _key(4, "opponents in play at once", "policies", ge=1, le=100_000)
-    slot_iterations: Whole = _key(8, "iterations before an opponent is drawn anew", "iterations", ge=1)
-
-
-class EvaluationSection(_Section):
-    """Matches against every scripted pilot of the game, half of the games from each seat."""
-
-    games: Whole = _key(200, "games of a match", "games", ge=2, le=1_000_000)
-    every: Whole = _key(0, "distance between two evaluations; 0: at the end only", "agent-steps", ge=0)
-    options: dict[str, Any] = _key({}, "options of the game that differ in evaluation from those in training")
-    seed: Whole = _key(1_000_003, "seed of the evaluation games, apart from training's", ge=0, le=_SEED_MAX)
-
-
-class CheckpointSection(_Section):
-    """Saved states from which a run continues exactly."""
-
-    every: Whole = _key(1_000_000, "distance between two checkpoints; one more is made at the end", "agent-steps", ge=1)
-    keep: Whole = _key(3, "newest checkpoints that are kept", "checkpoints", ge=1)
-    milestones: Whole = _key(
-        1_000_000,
-        "of the older ones, the first at or after this many agent-steps is kept too, and after every doubling; 0: none",
-        "agent-steps",
-        ge=0,
-    )
-
-
-class FaultsSection(_Section):
-    """What happens when numbers stop being finite. Explained in docs/robustness.md."""
-
-    max_skipped: Whole = _key(
-        5, "updates in a row that may be left out before the last good checkpoint is restored", "updates", ge=1
-    )
-    max_restores: Whole = _key(
-        3, "restores without a new checkpoint in between, before the training ends with exit code 1", "restores", ge=0
-    )
-
-
-class RunSection(_Section):
-    """Where and on what the run works."""
-
-    dir: str = _key("runs", "folder in which the run's own folder is made", min_length=1)
-    threads: Whole = _key(1, "CPU threads that torch uses", "threads", ge=1, le=1024)
-    device: str = _key("cpu", "torch device: `cpu`, `cuda` or `cuda:N`", pattern=r"^(cpu|cuda(:\d+)?)$")
-    tensorboard: bool = _key(True, "write TensorBoard files beside metrics.jsonl")
-
-
-class RunConfig(_Section):
+class RunConfig(Section):
     """A whole run. Made by :func:`load_config`, which also checks it against the game."""
 
-    seed: Whole = _key(1, "seed of every random stream of the training", ge=0, le=_SEED_MAX)
-    total_steps: Whole = _key(10_000_000, "length of the training", "agent-steps", ge=1)
+    seed: Whole = key(1, "seed of every random stream of the training", ge=0, le=SEED_MAX)
+    total_steps: Whole = key(10_000_000, "length of the training", "agent-steps", ge=1)
     game: GameSection = Field(default_factory=GameSection, description="the game that is played")
-    heads: dict[str, Any] = _key({}, "entropy control of every head, by name; a number is a constant target")
+    heads: dict[str, Any] = key({}, "entropy control of every head, by name; a number is a constant target")
     policy: PolicySection = Field(default_factory=PolicySection, description="the network")
     ppo: PPOSection = Field(default_factory=PPOSection, description="the PPO update")
     selfplay: SelfPlaySection = Field(default_factory=SelfPlaySection, description="who plays whom during training")
@@ -244,7 +108,7 @@ def to_yaml(config: RunConfig) -> str:
 
 def _resolve(document: Document, overrides: Sequence[str]) -> RunConfig:
     if document.tree is not None and not isinstance(document.tree, dict):
-        raise ConfigError(f"expected a mapping of keys at the top, got {_shown(document.tree)}")
+        raise ConfigError(f"expected a mapping of keys at the top, got {shown(document.tree)}")
     tree: dict[str, Any] = document.tree or {}
     overridden: set[str] = set()
     for override in overrides:
@@ -255,7 +119,7 @@ def _resolve(document: Document, overrides: Sequence[str]) -> RunConfig:
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        problems += [_problem(details) for details in error.errors()]
+        problems += [describe_problem(details, RunConfig) for details in error.errors()]
     if config is not None:
         problems += _contradictions(config)
         problems += _evaluation_problems(config)
@@ -294,7 +158,7 @@ def _with_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
         if parts[0] == "heads" and depth == 2 and below is not None and not isinstance(below, dict):
             below = {"target": below}  # a bare number is short for a constant target
         if below is not None and not isinstance(below, dict):
-            raise ConfigError(f"{key.strip()}: {'.'.join(parts[:depth])} is {_shown(below)}, it has no keys")
+            raise ConfigError(f"{key.strip()}: {'.'.join(parts[:depth])} is {shown(below)}, it has no keys")
         branch[part] = dict(below or {})
         branch = branch[part]
     branch[parts[-1]] = value
@@ -393,60 +257,3 @@ def _contradictions(config: RunConfig) -> list[str]:
             f"{_ROWS_MAX:_}; lower one of them"
         )
     return problems
-
-
-def _problem(details: ErrorDetails) -> str:
-    """Says in one line what pydantic found: key, value as written, what is allowed."""
-    location = [str(part) for part in details["loc"]]
-    if isinstance(details["loc"][-1], int):  # an entry of a list
-        location[-2:] = [f"{location[-2]}[{location[-1]}]"]
-    key, value, context = ".".join(location), _shown(details["input"]), details.get("ctx", {})
-    kind = details["type"]
-    if kind == "extra_forbidden":
-        section = _section_at(location[:-1])
-        where = f"key in {'.'.join(location[:-1])}" if location[1:] else "key"
-        return f"{key}: {unknown_name(where, location[-1], section.model_fields)}"
-    if kind == "literal_error":
-        choices = get_args(_section_at(location[:-1]).model_fields[location[-1]].annotation)
-        return f"{key}: {unknown_name('value', details['input'], choices)}"
-    if kind in {"model_type", "model_attributes_type", "dict_type"}:
-        section = _section_at(location)
-        keys = f": {', '.join(section.model_fields)}" if section is not RunConfig else ""
-        return f"{key}: expected a mapping of keys{keys}; got {value}"
-    texts = {
-        "bool_type": "expected true or false",
-        "string_type": "expected text",
-        "list_type": "expected a list such as [128, 128]",
-        "greater_than": f"must be greater than {context.get('gt')}",
-        "greater_than_equal": f"must be at least {context.get('ge')}",
-        "less_than": f"must be less than {context.get('lt')}",
-        "less_than_equal": f"must be at most {context.get('le')}",
-        "finite_number": "must be a finite number",
-        "too_short": "must not be empty",
-        "too_long": f"must have at most {context.get('max_length')} entries",
-        "string_too_short": "must not be empty",
-        "string_pattern_mismatch": "must be `cpu`, `cuda` or `cuda:N`",
-    }
-    text = texts.get(kind, details["msg"])
-    if kind == "string_type" and isinstance(details["input"], bool | int | float):
-        text += " (put it in quotes)"
-    return f"{key}: {text}, got {value}"
-
-
-def _section_at(location: Sequence[str]) -> type[BaseModel]:
-    """Returns the section at a path, or the whole configuration where the path is none."""
-    model: type[BaseModel] = RunConfig
-    for part in location:
-        field = model.model_fields.get(part)
-        kind = field.annotation if field else None
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return RunConfig
-        model = kind
-    return model
-
-
-def _shown(value: object) -> str:
-    """Returns a value as the user wrote it, cut to a readable length."""
-    text = {None: "null", True: "true", False: "false"}.get(value) if isinstance(value, bool | None) else None
-    text = text or repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
