@@ -182,7 +182,7 @@ def release(world: World, rules: Rules, seed: int, n: int) -> None:
             world.spent[n, s] = rules.missile_cost
 
 
-@wp.func
+@wp.func(inline=True)
 def fly(world: World, rules: Rules, airframes: wp.array[Airframe], n: int) -> None:
     """One substep of flight: all aircraft are guided and moved from the same state, then all missiles."""
     for s in range(rules.seats):

@@ -338,7 +338,7 @@ def observe_world(world: World, rules: Rules, n: int, s: int, own: Motion, row: 
             clear(row, at, WORLD_ENEMY_SIZE)
 
 
-@wp.func
+@wp.func(inline=True)
 def observe(
     world: World, rules: Rules, airframes: wp.array[Airframe], n: int, s: int, rows: wp.array3d[wp.float32]
 ) -> None:
