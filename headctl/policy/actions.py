@@ -181,7 +181,7 @@ class ActionHeads:
             head.name: head.evaluate(part, actions[head.name], masks.get(head.name))
             for head, part in zip(self.heads, params.split(self._sizes, dim=-1), strict=True)
         }
-        for name, active in self._active(actions).items():
+        for name, active in self.active(actions).items():
             said = parts[name]
             parts[name] = said._replace(
                 log_prob=torch.where(active, said.log_prob, 0.0), choice=torch.where(active, said.choice, 0.0)
@@ -189,7 +189,7 @@ class ActionHeads:
         columns = zip(*(parts[name] for name in self.names), strict=True)
         return Evaluation(*(torch.stack(column, dim=-1) for column in columns))
 
-    def _active(self, actions: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def active(self, actions: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns, per head that depends on others, where the taken actions make it count: bool ``[B]``.
 
         All of its parents must hold, and must be active themselves.

@@ -92,6 +92,9 @@ class MultiDiscreteHead(DiscreteHead):
 
     Action: one number per part ``[B, M]``. Mask: the masks of the parts one after the other. A part without a legal
     choice counts neither in the entropy nor in the capacity.
+
+    Attributes:
+        sizes: Number of choices of every part, M numbers.
     """
 
     def __init__(self, name: str, sizes: Sequence[int], probability_floor: float = 0.0) -> None:
@@ -105,15 +108,15 @@ class MultiDiscreteHead(DiscreteHead):
         self.name = name
         self.num_params = self.mask_size = sum(sizes)
         self.action_shape = (len(sizes),)
-        self._sizes = list(sizes)
+        self.sizes = list(sizes)
         self._floor = probability_floor
 
     def _split(self, mask: Tensor | None) -> Sequence[Tensor | None]:
-        return [None] * len(self._sizes) if mask is None else mask.split(self._sizes, dim=-1)
+        return [None] * len(self.sizes) if mask is None else mask.split(self.sizes, dim=-1)
 
     def _parts(self, params: Tensor, mask: Tensor | None, floor: float) -> list[Tensor]:
         """Returns the log-probabilities of every part."""
-        pairs = zip(params.split(self._sizes, dim=-1), self._split(mask), strict=True)
+        pairs = zip(params.split(self.sizes, dim=-1), self._split(mask), strict=True)
         return [_log_probs(logits, legal, floor) for logits, legal in pairs]
 
     def sample(self, params: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:

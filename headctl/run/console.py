@@ -22,6 +22,8 @@ from headctl.run.report_view import STATUS_STYLES, duration_text, number_text
 _BAR_CELLS = 24
 _WINDOW = 50
 """Iterations over which speed and win rate are averaged."""
+_RATINGS = ("rating", "elo")
+"""Shown where the league reports them, as ``selfplay/<name>``."""
 
 
 class TrainingView(Protocol):
@@ -66,10 +68,10 @@ class Averages:
         return max(0.0, self.total_steps - _number(self._recent[-1], "agent_steps")) / self.speed
 
     def time_shares(self) -> dict[str, float]:
-        """Returns the share of wall time in playing and in learning."""
-        rollout, update = self._total("perf/rollout_s"), self._total("perf/update_s")
-        whole = rollout + update
-        return {"playing": rollout / whole, "learning": update / whole} if whole > 0 else {}
+        """Returns the share of wall time in the game, in the policies that play it, and in the update."""
+        parts = {part: self._total(f"perf/{part}_s") for part in ("game", "policy", "update")}
+        whole = math.fsum(parts.values())
+        return {part: seconds / whole for part, seconds in parts.items()} if whole > 0 else {}
 
     def pool(self) -> tuple[float, float, float]:
         """Returns win rate, draw rate and number of the games against the pool over the last iterations."""
@@ -204,6 +206,10 @@ class LiveView:
         for pilot in names_in(self._record, "eval"):
             rate = _number(self._record, f"eval/{pilot}/win_rate")
             text.append(f"   {pilot} {'-' if math.isnan(rate) else f'{rate:.0%}'}")
+        for name in _RATINGS:
+            rating = _number(self._record, f"selfplay/{name}")
+            if not math.isnan(rating):
+                text.append(f"   {name} {rating:,.0f}", "bold")
         variance = _number(self._record, "ppo/explained_variance")
         kl = _number(self._record, "ppo/approx_kl")
         return text.append(f"   KL {number_text(kl, 4)}  explained variance {number_text(variance, 2)}", "dim")

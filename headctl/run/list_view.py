@@ -23,7 +23,7 @@ def runs_table(runs: Sequence[RunSummary], folder: Path, *, wide: bool = True) -
 
     A narrow one leaves out what can be missed first.
     """
-    caption = "win rate: decided games of the closing matches against all scripted pilots. running: written to just now"
+    caption = "win rate: decided games of the closing matches against all scripted pilots. running: a process trains it"
     table = make_table(f"Runs in {folder}", caption)
     table.add_column("run", style="bold", overflow="fold")
     table.add_column("state", no_wrap=True)

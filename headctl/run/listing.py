@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from headctl.run.folder import RunFolderError, check_run_folder, is_run_folder
+from headctl.run.lock import is_held
 from headctl.run.records import METRICS_FILE, Record
 from headctl.run.report import RunReader
 from headctl.selfplay.results import MatchResult
 
 FRESH_S = 120.0
-"""A run whose metrics were written this recently counts as running."""
+"""Where the file system has no locks, a run whose metrics were written this recently counts as running."""
 _TAIL_BYTES = 1 << 18
 _DEPTH = 3
 
@@ -25,8 +26,8 @@ class RunSummary:
 
     Attributes:
         run: Its folder.
-        state: ``finished``, ``running`` (metrics written within two minutes), ``stopped``, ``empty`` (nothing measured
-            yet) or ``unreadable``.
+        state: ``running`` (a process holds the run's lock), ``finished``, ``stopped``, ``empty`` (nothing measured yet)
+            or ``unreadable``.
         game: Name of the game; empty where the run is unreadable.
         seed: Seed of the training.
         agent_steps: Agent-steps done.
@@ -100,12 +101,15 @@ def summarise_run(run_dir: Path, now: float | None = None) -> RunSummary:
         return RunSummary(str(run_dir), "unreadable", problem=str(error))
     known = {"game": config.game.name, "seed": config.seed, "total_steps": config.total_steps}
     record, modified = last_record(run_dir)
+    held = is_held(run_dir)
     if record is None:
-        return RunSummary(str(run_dir), "empty", **known)
+        return RunSummary(str(run_dir), "running" if held else "empty", **known)
     steps = record.get("agent_steps", 0)
     steps = int(steps) if isinstance(steps, int | float) else 0
-    fresh = (time.time() if now is None else now) - modified < FRESH_S
-    state = "finished" if steps >= config.total_steps else "running" if fresh else "stopped"
+    finished = steps >= config.total_steps
+    if held is None:  # no locks here: the age of the records says it as well as it can
+        held = not finished and (time.time() if now is None else now) - modified < FRESH_S
+    state = "running" if held else "finished" if finished else "stopped"
     result = _matches(run_dir)
     statuses = {
         key.removeprefix("heads/").removesuffix("/status"): value

@@ -352,6 +352,20 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("perf/elapsed_s", "s", "Wall time in training, over all sittings of the run", _ANY, "-"),
     Metric("perf/rollout_s", "s", "Wall time of the rollout: policy and game", _ANY, "-"),
+    Metric(
+        "perf/game_s",
+        "s",
+        "Wall time of the games in the rollout; on a GPU, until their work was handed over",
+        "less than policy_s and update_s for a batched game",
+        "More: the game is what the training waits for; play more games at once, or make it faster",
+    ),
+    Metric(
+        "perf/policy_s",
+        "s",
+        "Wall time of the rest of the rollout, rollout_s - game_s: policies of both sides, and storing what they saw",
+        _ANY,
+        "-",
+    ),
     Metric("perf/update_s", "s", "Wall time of the PPO update", _ANY, "-"),
     Metric(
         "perf/rss_mb",

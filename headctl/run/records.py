@@ -9,10 +9,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from headctl.entropy.status import HeadStatus
 from headctl.run import durable
+
+if TYPE_CHECKING:
+    from headctl.ppo.choices import ChoiceCounts  # loads torch, which reading a run does not need
 
 Record = dict[str, float | str]
 """One iteration: metric name -> number (``nan`` where there is nothing to say) or, for ``status``, its name."""
@@ -230,12 +233,13 @@ class MetricsWriter:
         self._file = self._open()
         self._tell(f"{self._path}: had been removed and was written again")
 
-    def describe(self, config: Mapping[str, Any], text: str) -> None:
+    def describe(self, config: Mapping[str, Any], text: str, results: Sequence[str] = ()) -> None:
         """Tells TensorBoard what is trained: the configuration as text, and as hyper-parameters to compare runs by.
 
         Args:
             config: The resolved configuration as nested mappings.
             text: The same as YAML.
+            results: Names of the metrics that runs are compared by; they need not have a value yet.
         """
         if self._board is None:
             return
@@ -244,11 +248,39 @@ class MetricsWriter:
         try:
             self._board.add_text("configuration", f"```yaml\n{text}```", 0)
             # add_hparams would open a run of its own beside this one; the summaries alone do not.
-            for summary in hparams(flat_parameters(config), {}):
+            for summary in hparams(flat_parameters(config), dict.fromkeys(results, 0.0)):
                 self._board._get_file_writer().add_summary(summary)  # noqa: SLF001 - as add_hparams does it
         except OSError as error:
-            self._board = None
-            self._tell(f"TensorBoard files cannot be written ({_reason(error)}) and end here; {METRICS_FILE} goes on")
+            self._give_up_board(error)
+
+    def write_choices(self, counted: "Mapping[str, ChoiceCounts]", agent_steps: int) -> None:
+        """Adds a histogram per head of what it chose, ``choices/<head>``, to TensorBoard.
+
+        Args:
+            counted: Per head, or part of a head, how often what was chosen.
+            agent_steps: Place on the axis.
+        """
+        if self._board is None:
+            return
+        try:
+            for name, counts in counted.items():
+                self._board.add_histogram_raw(
+                    f"choices/{name}",
+                    min=counts.edges[0],
+                    max=counts.edges[-1],
+                    num=sum(counts.counts),
+                    sum=counts.total,
+                    sum_squares=counts.squares,
+                    bucket_limits=counts.edges[1:],
+                    bucket_counts=counts.counts,
+                    global_step=agent_steps,
+                )
+        except OSError as error:
+            self._give_up_board(error)
+
+    def _give_up_board(self, error: OSError) -> None:
+        self._board = None
+        self._tell(f"TensorBoard files cannot be written ({_reason(error)}) and end here; {METRICS_FILE} goes on")
 
     def _write_board(self, record: Mapping[str, Any]) -> None:
         if self._board is None:
@@ -262,8 +294,7 @@ class MetricsWriter:
                 if not math.isnan(number):
                     self._board.add_scalar(key, number, step)
         except OSError as error:
-            self._board = None
-            self._tell(f"TensorBoard files cannot be written ({_reason(error)}) and end here; {METRICS_FILE} goes on")
+            self._give_up_board(error)
 
     def sync(self) -> None:
         """Makes sure that all records are on the disk; a checkpoint must not be younger than they are.

@@ -3,11 +3,9 @@
 Loads torch; the command line imports it only when a training or a match is wanted.
 """
 
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import torch
 from rich.console import Console
@@ -24,6 +22,7 @@ from headctl.run.plots import write_plots
 from headctl.run.records import METRICS_FILE, TENSORBOARD_DIR, MetricsWriter
 from headctl.run.report import RunReader, build_report
 from headctl.run.report_view import render_report
+from headctl.run.signals import answering
 from headctl.run.sitting import FINAL_EVALUATION, INTERRUPTED, Sitting, StopRequest
 from headctl.selfplay.catalog import make
 from headctl.selfplay.games import VectorGame
@@ -49,20 +48,14 @@ def check_device(config: RunConfig) -> None:
 def stop_on_signal() -> Iterator[StopRequest]:
     """Turns the first Ctrl-C (or SIGTERM) into a wish, granted after the iteration; the second one ends at once."""
     request = StopRequest()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(_: int, __: FrameType | None) -> None:
+    def ask(_: int) -> None:
         if request.exit_code:
             raise KeyboardInterrupt
         request.exit_code = INTERRUPTED
 
-    for number in before:
-        signal.signal(number, ask)
-    try:
+    with answering(ask):
         yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def train(

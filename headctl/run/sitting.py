@@ -143,12 +143,15 @@ class Sitting:
         except OSError as error:
             raise RunFailedError(f"{run_dir / METRICS_FILE} cannot be written: {error.strerror or error}") from error
         with writer:
-            writer.describe(config.model_dump(mode="python"), to_yaml(config))
+            results = ["selfplay/win_rate", *(f"eval/{pilot}/win_rate" for pilot in trainer.pilots)]
+            writer.describe(config.model_dump(mode="python"), to_yaml(config), results)
             trainer.before_save = lambda: self._before_save(writer)
             for record in trainer.iterations():
                 if trainer.agent_steps >= config.total_steps:
                     record.update(self._final_evaluation(trainer, record))
                 writer.write(record)
+                if config.run.tensorboard:
+                    writer.write_choices(trainer.choices(), trainer.agent_steps)
                 self._view.update(record)
                 self._last = record
                 for callback in self._callbacks:

@@ -1,16 +1,15 @@
 """Trains the runs of a sweep, each in a process of its own."""
 
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import IO, NamedTuple
 
 from headctl.run.report_view import duration_text
+from headctl.run.signals import answering
 from headctl.run.sweep import LOGS_DIR, PlannedRun, write_configs
 
 _POLL_S = 0.1
@@ -92,17 +91,11 @@ def _start(run: PlannedRun, file: Path) -> _Job:
 def _forwarded(running: list[_Job]) -> Iterator[list[int]]:
     """Hands Ctrl-C and SIGTERM on to the runs in progress; yields a list that is no longer empty then."""
     asked: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(number: int, _: FrameType | None) -> None:
+    def ask(number: int) -> None:
         asked.append(number)
         for job in running:
             job.process.send_signal(number)
 
-    for number in before:
-        signal.signal(number, ask)
-    try:
+    with answering(ask):
         yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from headctl.ppo.choices import ChoiceCounts, count_choices
 from headctl.ppo.faults import NonFiniteError
 from headctl.ppo.learner import PPOLearner, PPOOptions
 from headctl.ppo.rollout import Rollout
@@ -226,12 +227,23 @@ class Trainer:
             **{f"env/{name}": value for name, value in self._game.pop_statistics().items()},
             "perf/agent_steps_per_s": taken / (updated - started),
             "perf/rollout_s": played - started,
+            "perf/game_s": self.collector.game_s,
+            "perf/policy_s": played - started - self.collector.game_s,
             "perf/update_s": updated - played,
             "perf/elapsed_s": self._elapsed_before + updated - self._started,
             "perf/rss_mb": resident_mb(),
             "perf/wall_time": time.time(),
         }
         return record, faults
+
+    def choices(self) -> dict[str, ChoiceCounts]:
+        """Returns what every head chose in the last rollout, as histograms."""
+        return count_choices(self.collector.rollout, self.policy.action_heads)
+
+    @property
+    def pilots(self) -> tuple[str, ...]:
+        """Names of the game's scripted opponents."""
+        return tuple(self._game.pilot_names)
 
     def _learn(self, rollout: Rollout, last_value: Tensor) -> tuple[dict[str, float], dict[str, int]]:
         """Updates the policy, or leaves the update out where nothing of it can be used."""

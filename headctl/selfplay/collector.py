@@ -8,6 +8,7 @@ learner has one side, the seats alternate from game to game, and the other side 
 an equal share of games each.
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,6 +79,7 @@ class SelfPlayCollector:
 
     Attributes:
         agent_steps: Decisions taken so far by living agents that the learner controls.
+        game_s: Seconds that the games took of the last rollout; on a GPU, until their work was handed over.
     """
 
     def __init__(
@@ -131,6 +133,12 @@ class SelfPlayCollector:
         )
         self._actions = policy.action_heads.empty(game.num_games * game.num_seats, device=game.device)
         self.agent_steps = 0
+        self.game_s = 0.0
+
+    @property
+    def rollout(self) -> Rollout:
+        """The storage of the last rollout."""
+        return self._rollout
 
     @property
     def rows(self) -> int:
@@ -149,6 +157,7 @@ class SelfPlayCollector:
             GameFaultError: The game has raised.
         """
         self._change_opponents()
+        self.game_s = 0.0
         results = torch.zeros(3, dtype=torch.int64, device=self._game.device)
         for step in range(self._steps):
             results += self._play(step)
@@ -171,7 +180,10 @@ class SelfPlayCollector:
             self._put({name: action.flatten(0, 1) for name, action in drawn.items()}, self._opponents.flatten())
         shape = (self._game.num_games, self._game.num_seats)
         chosen = heads.to_game(self._actions)
-        played = self._step(step, {name: action.unflatten(0, shape) for name, action in chosen.items()})
+        given = {name: action.unflatten(0, shape) for name, action in chosen.items()}
+        started = time.perf_counter()
+        played = self._step(step, given)
+        self.game_s += time.perf_counter() - started
         self._store(step, played)
         self._seen = Observations(played.observation, played.masks)
         return self._count(played)

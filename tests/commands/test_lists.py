@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ from click.testing import CliRunner
 
 from headctl.cli import main
 from headctl.run.listing import last_record, summarise_run
+from headctl.run.lock import RunLock
 from headctl.run.report import write_evaluation
 from headctl.selfplay.results import MatchResult
 from tests.helpers.synthetic_run import make_run
@@ -20,19 +22,22 @@ def headctl(*args):
 def folder(tmp_path):
     done = make_run(tmp_path / "runs" / "done")
     write_evaluation(done, "final", {"a": MatchResult(30, 10, 0), "b": MatchResult(30, 30, 60)}, 1_000_000)
-    fresh, old = (make_run(tmp_path / "runs" / "sweep" / name, done=10) for name in ("seed=1", "seed=2"))
-    os.utime(old / "metrics.jsonl", (1e9, 1e9))
-    os.utime(fresh / "metrics.jsonl", (4e9, 4e9))  # just now, however slow the machine is
-    (make_run(tmp_path / "runs" / "empty") / "metrics.jsonl").write_bytes(b"")
+    trained, stopped = (make_run(tmp_path / "runs" / "sweep" / name, done=10) for name in ("seed=1", "seed=2"))
+    (stopped / ".lock").write_text("process 1 on elsewhere")  # was killed: the file stays, the lock does not
+    empty, begun = (make_run(tmp_path / "runs" / name) for name in ("empty", "begun"))
+    for run in (empty, begun):
+        (run / "metrics.jsonl").write_bytes(b"")
     (make_run(tmp_path / "runs" / "bad") / "version.txt").write_text("run_format: 99\nheadctl: 9.9", encoding="utf-8")
     (tmp_path / "runs" / "notes").mkdir()
-    return tmp_path / "runs"
+    with RunLock(trained), RunLock(begun):
+        yield tmp_path / "runs"
 
 
 def test_runs_are_found_with_state_progress_and_win_rate(folder, monkeypatch):
     found = {run["run"].removeprefix(f"{folder}/"): run for run in json.loads(headctl("runs", folder, "--json").stdout)}
     assert {name: run["state"] for name, run in found.items()} == {
         "bad": "unreadable",
+        "begun": "running",
         "done": "finished",
         "empty": "empty",
         "sweep/seed=1": "running",
@@ -49,6 +54,19 @@ def test_runs_are_found_with_state_progress_and_win_rate(folder, monkeypatch):
         assert "250 k of 1 M" in page
         assert "run format 99" in " ".join(page.split())
         assert ("last record" in page) == (columns == "120")
+
+
+def test_without_locks_the_age_of_the_records_says_whether_a_run_is_running(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    run = make_run(tmp_path / "run", done=10)
+    (run / ".lock").touch()
+    os.utime(run / "metrics.jsonl", (1e9, 1e9))
+    assert summarise_run(run, now=1e9 + 10).state == "stopped"
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert summarise_run(run, now=1e9 + 10).state == "running"
+    assert summarise_run(run, now=1e9 + 200).state == "stopped"
 
 
 def test_a_folder_without_runs_and_none_at_all(tmp_path):

@@ -2,7 +2,9 @@
 
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from headctl.run.config import RunConfig, parse_config
 from headctl.run.folder import create_run_folder
@@ -10,8 +12,32 @@ from headctl.run.memory import resident_mb
 from headctl.run.records import MetricsWriter
 from headctl.run.trainer import Trainer
 from tests.faults.outcome import Outcome, drill
+from tests.faults.pace import Pace, PaceMaker, keeping
 
 _WARM_UP_S = 120.0
+_EVERY_S = 3.0
+"""Wall time between two samples."""
+
+
+class Sample(NamedTuple):
+    """What a training looked like over a few seconds."""
+
+    time_s: float
+    """Since the beginning."""
+    memory_mb: float
+    steps_per_s: float
+    """Agent-steps per second of processor time, with everything that the training does."""
+    pace: Pace
+
+    @property
+    def slowness(self) -> float:
+        """Time of the fixed iteration here, as a multiple of what it takes in the twin at this moment."""
+        return self.pace.here / self.pace.twin
+
+    @property
+    def steps_per_iteration(self) -> float:
+        """Agent-steps of the training in the time that the twin takes for the fixed iteration."""
+        return self.steps_per_s * self.pace.twin
 
 
 def soak_config() -> RunConfig:
@@ -33,8 +59,9 @@ def soak_drill(work: Path, *, minutes: float, growth: float = 0.01, slowdown: fl
     """Trains with checkpoints, snapshots, evaluations, metrics and TensorBoard for some minutes.
 
     The first two minutes (a third of a shorter soak) do not count. Memory: the mean of the last tenth of the time
-    against that of the first tenth that counts. Speed: agent-steps per second of processor time of this process, which
-    neighbours on the machine disturb less than the wall clock; its median in the second half against the first.
+    against that of the first tenth that counts. Speed: the processor time of one fixed iteration in this process, its
+    record and a checkpoint included, as a multiple of that in a twin process without a history (see
+    :mod:`tests.faults.pace`); its median in the second half against the first.
 
     Args:
         work: An empty folder.
@@ -44,40 +71,59 @@ def soak_drill(work: Path, *, minutes: float, growth: float = 0.01, slowdown: fl
     """
     with drill(f"{minutes:g} minutes of soak") as outcome:
         config, seconds = soak_config(), 60.0 * minutes
-        create_run_folder(work, config)
-        trainer = Trainer(config, work)
-        samples: list[tuple[float, float, float]] = []  # time, memory, speed
-        started = time.perf_counter()
-        with MetricsWriter(work, list(trainer.controller.heads)) as writer:
-            trainer.before_save = writer.sync
-            steps, processor = 0, time.process_time()
-            for record in trainer.iterations():
-                writer.write(record)
-                now = time.perf_counter() - started
-                used = time.process_time() - processor
-                if used >= 1.0:
-                    samples.append((now, resident_mb(), (trainer.agent_steps - steps) / used))
-                    steps, processor = trainer.agent_steps, time.process_time()
-                if now >= seconds:
-                    break
+        with PaceMaker(config, work / "pace") as pace:
+            trainer, samples = _train(config, work / "run", seconds, pace)
+            outcome.expect(pace.is_fixed, "the fixed iteration was not the same each time")
         warm_up = min(_WARM_UP_S, seconds / 3)
-        _judge(outcome, [sample for sample in samples if sample[0] >= warm_up], growth, slowdown)
+        judge(outcome, [sample for sample in samples if sample.time_s >= warm_up], growth, slowdown)
         outcome.figures.append(f"{trainer.agent_steps} agent-steps, {trainer.iteration} iterations")
     return outcome
 
 
-def _judge(outcome: Outcome, counted: list[tuple[float, float, float]], growth: float, slowdown: float) -> None:
+def _train(config: RunConfig, run_dir: Path, seconds: float, pace: PaceMaker) -> tuple[Trainer, list[Sample]]:
+    create_run_folder(run_dir, config)
+    trainer = Trainer(config, run_dir)
+    samples: list[Sample] = []
+    started = time.perf_counter()
+    with MetricsWriter(run_dir, list(trainer.controller.heads)) as writer:
+        trainer.before_save = writer.sync
+        keep = keeping(trainer, writer)
+        steps, processor, due = 0, time.process_time(), _EVERY_S
+        for record in trainer.iterations():
+            writer.write(record)
+            writer.write_choices(trainer.choices(), trainer.agent_steps)
+            now = time.perf_counter() - started
+            if now >= due:
+                speed = (trainer.agent_steps - steps) / (time.process_time() - processor)
+                samples.append(Sample(now, resident_mb(), speed, pace.measure(keep)))
+                steps, processor, due = trainer.agent_steps, time.process_time(), now + _EVERY_S
+            if now >= seconds:
+                break
+    return trainer, samples
+
+
+def judge(outcome: Outcome, counted: Sequence[Sample], growth: float, slowdown: float) -> None:
+    """Compares the beginning of the samples with their end; arguments as in :func:`soak_drill`."""
     tenth, half = max(1, len(counted) // 10), len(counted) // 2
-    before, after = (statistics.fmean(memory for _, memory, _ in part) for part in (counted[:tenth], counted[-tenth:]))
+    before, after = (statistics.fmean(each.memory_mb for each in part) for part in (counted[:tenth], counted[-tenth:]))
     grown = after / before - 1.0
-    speeds = [statistics.median(speed for _, _, speed in part) for part in (counted[:half], counted[half:])]
-    change = speeds[1] / speeds[0] - 1.0
+    halves = counted[:half], counted[half:]
+    slowness = [statistics.median(each.slowness for each in part) for part in halves]
+    change = slowness[0] / slowness[1] - 1.0
     outcome.expect(grown < growth, f"memory grew by {grown:.2%}")
     outcome.expect(abs(change) < slowdown, f"the speed changed by {change:+.1%}")
     outcome.figures.append(
-        f"memory: {before:.1f} MB after {counted[0][0]:.0f} s, {after:.1f} MB at the end: {grown:+.2%}"
+        f"memory: {before:.1f} MB after {counted[0].time_s:.0f} s, {after:.1f} MB at the end: {grown:+.2%}"
     )
     outcome.figures.append(
-        f"speed: {speeds[0]:,.0f} agent-steps per processor second in the first half, {speeds[1]:,.0f} in the second: "
-        f"{change:+.1%}"
+        f"speed: the fixed iteration takes {slowness[0]:.3f} times as long as in a process without a history in the "
+        f"first half, {slowness[1]:.3f} times in the second: speed {change:+.1%}"
+    )
+    paced = [statistics.median(each.steps_per_iteration for each in part) for part in halves]
+    plain = [statistics.median(each.steps_per_s for each in part) for part in halves]
+    twin = [statistics.median(each.pace.twin for each in part) for part in halves]
+    outcome.figures.append(
+        f"for comparison, agent-steps per processor second of the training: {plain[0]:,.0f} and {plain[1]:,.0f} "
+        f"({plain[1] / plain[0] - 1.0:+.1%}); the machine meanwhile {twin[0] / twin[1] - 1.0:+.1%}; "
+        f"with the machine taken out {paced[1] / paced[0] - 1.0:+.1%}"
     )

@@ -87,6 +87,7 @@ def record(
         "selfplay/win_rate": 0.5 + 0.2 * math.sin(3 * progress), "selfplay/draw_rate": 0.6 - 0.5 * progress,
         "env/episode_length": 400 - 200 * progress, "env/kill_share": 0.8 * progress,
         "perf/agent_steps_per_s": 50_000.0, "perf/elapsed_s": steps / 50_000, "perf/rollout_s": 0.3,
+        "perf/game_s": 0.1, "perf/policy_s": 0.2,
         "perf/update_s": 0.2, "perf/rss_mb": 700.0, "perf/wall_time": 1.7e9 + iteration,
     }  # fmt: skip
     if iteration == total:

@@ -43,8 +43,9 @@ def test_the_pool_win_rate_weighs_games_not_iterations():
 
 def test_time_shares():
     averages = Averages(100)
-    averages.add({"perf/rollout_s": 0.6, "perf/update_s": 0.4})
-    assert averages.time_shares() == pytest.approx({"playing": 0.6, "learning": 0.4})
+    averages.add({"perf/rollout_s": 0.6, "perf/game_s": 0.1, "perf/policy_s": 0.5, "perf/update_s": 0.4})
+    averages.add({"perf/rollout_s": 0.5, "perf/game_s": 0.3, "perf/policy_s": 0.2, "perf/update_s": 0.5})
+    assert averages.time_shares() == pytest.approx({"game": 0.2, "policy": 0.35, "update": 0.45})
     assert Averages(100).time_shares() == {}
 
 
@@ -88,9 +89,22 @@ def test_the_panel_shows_what_a_person_asks_for(encoding):
         "0.600",
         "draws in the last 900 games",
         "UserWarning: look",
-        "playing 60%",
+        "game 20%",
+        "policy 40%",
+        "update 40%",
     ):
         assert part in page
+
+
+def test_the_panel_shows_a_rating_where_there_is_one():
+    pages = []
+    for more in ({}, {"selfplay/rating": 1234.4}):
+        console = screen(terminal=True)
+        view = LiveView(console, "runs/x", 1_000_000)
+        view.update(record(3, 40, DEFAULT_COURSES) | more)
+        console.print(view.render())
+        pages.append(shown(console))
+    assert ["rating 1,234" in page for page in pages] == [False, True]
 
 
 def test_the_panel_before_the_first_record():

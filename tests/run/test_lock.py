@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from headctl.run.config import RunConfig
 from headctl.run.folder import create_run_folder
-from headctl.run.lock import LOCK_FILE, RunLock, RunLockError
+from headctl.run.lock import LOCK_FILE, RunLock, RunLockError, is_held
 
 HOLD = """
 import sys, time
@@ -48,6 +49,23 @@ def test_a_lock_dies_with_its_process_and_its_file_blocks_nobody(tmp_path, holde
     assert not (tmp_path / LOCK_FILE).exists()
     with RunLock(tmp_path), pytest.raises(RunLockError, match="in use"), RunLock(tmp_path):
         pass
+
+
+def test_looking_whether_a_run_is_trained_disturbs_nobody(tmp_path, holder):
+    assert is_held(tmp_path) is True
+    assert is_held(tmp_path / "nowhere") is False
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert (tmp_path / LOCK_FILE).exists()
+    assert is_held(tmp_path) is False
+    assert (tmp_path / LOCK_FILE).exists()
+    # Somebody who looks just when the lock is taken: it is tried again.
+    looker = os.open(tmp_path / LOCK_FILE, os.O_RDONLY)
+    fcntl.flock(looker, fcntl.LOCK_SH)
+    threading.Timer(0.03, os.close, [looker]).start()
+    with RunLock(tmp_path):
+        assert is_held(tmp_path) is True
+    assert is_held(tmp_path) is False
 
 
 def test_force_does_not_delete_a_run_that_is_being_trained(tmp_path):

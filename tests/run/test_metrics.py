@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from headctl.entropy.status import HeadStatus
+from headctl.ppo.choices import ChoiceCounts
 from headctl.run.metrics import GROUPS, METRICS, MetricsError, MetricsWriter, find_metric, names_in, read_metrics
 from headctl.run.records import to_json_line
 from headctl.run.reference import tables, with_tables
@@ -155,6 +157,34 @@ def test_tensorboard_has_every_number_and_one_chart_per_head(tmp_path):
     assert tags["weapon: fraction and target"] == ["^heads/weapon/fraction$", "^heads/weapon/target_fraction$"]
     assert tags["weapon: entropy and target (nats)"] == ["^heads/weapon/entropy$", "^heads/weapon/target_entropy$"]
     assert tags["alpha of every head"] == ["^heads/maneuver/alpha$", "^heads/weapon/alpha$"]
+
+
+def test_tensorboard_has_a_histogram_of_the_choices_of_every_head(tmp_path):
+    counts = ChoiceCounts(edges=[-0.5, 0.5, 1.5, 2.5], counts=[5, 0, 2], total=4.0, squares=8.0)
+    with MetricsWriter(tmp_path, ["weapon"]) as writer:
+        writer.write_choices({"weapon": counts}, 25_000)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    (event,) = events.Histograms("choices/weapon")
+    assert event.step == 25_000
+    told = event.histogram_value
+    assert (list(told.bucket_limit), list(told.bucket)) == ([0.5, 1.5, 2.5], [5, 0, 2])
+    assert (told.min, told.max, told.num, told.sum, told.sum_squares) == (-0.5, 2.5, 7, 4.0, 8.0)
+    with MetricsWriter(tmp_path, tensorboard=False, resume_from=0) as writer:
+        writer.write_choices({"weapon": counts}, 50_000)  # nothing to write to, and nothing is said
+
+
+def test_tensorboard_compares_runs_by_their_results(tmp_path):
+    with MetricsWriter(tmp_path, ["weapon"]) as writer:
+        writer.describe({"seed": 3, "ppo": {"epochs": 2}}, "seed: 3", ["selfplay/win_rate", "eval/ace/win_rate"])
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    contents = {
+        tag: HParamsPluginData.FromString(content) for tag, content in events.PluginTagToContent("hparams").items()
+    }
+    experiment = contents["_hparams_/experiment"].experiment
+    assert [info.name.tag for info in experiment.metric_infos] == ["selfplay/win_rate", "eval/ace/win_rate"]
+    assert {info.name for info in experiment.hparam_infos} == {"seed", "ppo.epochs"}
 
 
 def test_tensorboard_forgets_what_a_resumed_run_repeats(tmp_path):
