@@ -20,7 +20,7 @@ from torch import Tensor
 
 from headctl.policy.actions import Actions
 from headctl.run.checkpoint import list_checkpoints, load_checkpoint
-from headctl.run.film import Film
+from headctl.run.film import Film, video_encoder
 from headctl.run.folder import check_run_folder
 from headctl.run.report import RunReader
 from headctl.run.session import Arena, match_label
@@ -74,36 +74,39 @@ def record(
     seed: int = 0,
     acmi: Path | None = None,
     gif: Path | None = None,
+    mp4: Path | None = None,
     story: Path | None = None,
 ) -> Told:
     """Plays one game and writes it down.
 
     Args:
-        run_dir: Run whose newest agent plays.
-        against: A scripted pilot or the folder of another run; ``None``: the agent itself.
-        side: Side of the agent.
-        seed: Seed of the start and of all draws.
+        run_dir: As in :class:`Cast`, with ``against``, ``side`` and ``seed``.
+        against: See there.
+        side: See there.
+        seed: See there.
         acmi: Tacview file to write; ends in ``.acmi``, or in ``.zip.acmi`` to be compressed.
         gif: Animated picture to write; ends in ``.gif``.
+        mp4: Film to write; ends in ``.mp4``. Needs the extra ``render``.
         story: The game as plain data; ends in ``.json``.
 
     Returns:
         One line about the game, and the files.
 
     Raises:
-        RunFolderError: A folder that is no run, or an opponent that is neither a pilot nor a run of this game.
-        CheckpointError: A run without a checkpoint.
-        ReplayError: A run of another game, or a file that cannot be written.
+        ReplayError: A file that cannot be written; and what :class:`Cast` raises.
     """
     _check_file("acmi", acmi, ".acmi")
     _check_file("gif", gif, ".gif")
+    _check_file("mp4", mp4, ".mp4")
     _check_file("json", story, ".json")
+    if mp4 is not None:
+        _check_encoder()
     game = Cast(run_dir, against=against, side=side, seed=seed)
     engine = game.engine
     with ExitStack() as files:
         watchers: list[Callable[[Decisions], None]] = []
         film = Film(engine.config)
-        if gif is not None:
+        if gif is not None or mp4 is not None:
             watchers.append(
                 lambda told: film.add(snapshot(engine), {name: _captions(heads) for name, heads in told.items()})
             )
@@ -120,27 +123,20 @@ def record(
         end = game.play(watchers)
     if gif is not None:
         film.write(gif)
+    if mp4 is not None:
+        film.write_video(mp4)
     if story is not None:
         story.write_text(json.dumps(teller.to_json(), allow_nan=False) + "\n", encoding="utf-8")
     opponent = "itself" if against is None else game.pilots[1 - SIDES.index(side)]
     result = "draw" if end.outcome not in SIDES else f"{end.outcome} wins"
     summary = f"{run_dir} ({side}) against {opponent}, seed {seed}: {result} ({end.cause}) after {end.time_s:.1f} s"
-    return Told(summary, [path for path in (acmi, gif, story) if path is not None])
+    return Told(summary, [path for path in (acmi, gif, mp4, story) if path is not None])
 
 
 def tell(run_dir: Path, *, against: str | None = None, side: str = "red", seed: int = 0) -> dict[str, Any]:
     """Plays one game and returns it as plain data, in the form of :meth:`Story.to_json`.
 
-    Args:
-        run_dir: Run whose newest agent plays.
-        against: A scripted pilot or the folder of another run; ``None``: the agent itself.
-        side: Side of the agent.
-        seed: Seed of the start and of all draws.
-
-    Raises:
-        RunFolderError: As :func:`record`.
-        CheckpointError: As :func:`record`.
-        ReplayError: As :func:`record`.
+    Arguments and what is raised are those of :class:`Cast`.
     """
     game = Cast(run_dir, against=against, side=side, seed=seed)
     story = Story(game.engine, game.pilots, seed)
@@ -158,9 +154,9 @@ class Cast:
         seed: Seed of the start and of all draws.
 
     Raises:
-        RunFolderError: As :func:`record`.
-        CheckpointError: As :func:`record`.
-        ReplayError: As :func:`record`.
+        RunFolderError: A folder that is no run, or an opponent that is neither a pilot nor a run of this game.
+        CheckpointError: A run without a checkpoint.
+        ReplayError: A run of another game.
     """
 
     def __init__(self, run_dir: Path, *, against: str | None, side: str, seed: int) -> None:
@@ -365,3 +361,17 @@ def _check_file(option: str, path: Path | None, suffix: str) -> None:
         raise ReplayError(f"--{option} {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise ReplayError(f"--{option} {path}: this is a folder")
+
+
+def _check_encoder() -> None:
+    """Refuses an MP4 that nobody here can write, before the game is played.
+
+    Raises:
+        ReplayError: The encoder is not installed.
+    """
+    try:
+        video_encoder()
+    except ImportError as error:
+        raise ReplayError(
+            f"--mp4 needs imageio-ffmpeg ({error}): pip install 'headctl[render]'; --gif works without it"
+        ) from error

@@ -26,7 +26,7 @@ from headctl.run.trainer import Trainer
 
 _ITERATIONS_BEFORE = 5
 """The fixed iteration is taken from games that are under way."""
-_IN_TURNS = 3
+_IN_TURNS = 5
 
 Record = dict[str, float]
 Keep = Callable[[Record], None]

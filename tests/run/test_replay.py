@@ -1,6 +1,8 @@
 import math
+import sys
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from headctl_envs.dogfight.config import TACTICAL14
@@ -101,6 +103,34 @@ def test_gif(run, tmp_path):
             durations.append(picture.info["duration"])
     assert set(durations[:-1]) == {100}
     assert durations[-1] == 3000
+
+
+def test_mp4(run, tmp_path):
+    """The film has every moment, stands at the end, and shows what the GIF shows."""
+    import imageio_ffmpeg
+
+    record(run, seed=1, acmi=tmp_path / "f.acmi", gif=tmp_path / "f.gif", mp4=tmp_path / "f.mp4")
+    record(run, seed=1, mp4=tmp_path / "again.mp4")
+    assert (tmp_path / "f.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()
+    moments = len(read_acmi(tmp_path / "f.acmi")[1])
+    stream = imageio_ffmpeg.read_frames(str(tmp_path / "f.mp4"))
+    known = next(stream)
+    assert (known["size"], known["fps"], known["codec"]) == ((1000, 720), 10.0, "h264")
+    frames = [np.frombuffer(frame, np.uint8).reshape(720, 1000, 3).astype(int) for frame in stream]
+    assert len(frames) == moments - 1 + 30  # the last picture stands for 3 s
+    with Image.open(tmp_path / "f.gif") as picture:
+        for index in (0, moments // 2, moments - 1):
+            picture.seek(index)
+            shown = np.asarray(picture.convert("RGB")).astype(int)
+            assert np.abs(shown - frames[index]).mean() < 4.0
+        assert np.abs(shown - frames[0]).mean() > 0.5  # it moves
+
+
+def test_mp4_without_the_encoder_is_refused_before_the_game(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ReplayError, match=r"--mp4 needs imageio-ffmpeg .*pip install 'headctl\[render\]'"):
+        record(run, mp4=tmp_path / "f.mp4", acmi=tmp_path / "f.acmi")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_long_film_leaves_pictures_out(tmp_path):
