@@ -16,6 +16,7 @@ from headctl_envs.dogfight.piloting import (
     weapon_choice,
     write,
 )
+from headctl_envs.dogfight.rollouts import best_row
 from headctl_envs.dogfight.threats import incoming, incoming_view
 from headctl_envs.dogfight.world import Rules, World
 
@@ -33,9 +34,9 @@ FIGHTER_STEPS = wp.constant(4)
 ACE_STEPS = wp.constant(7)
 ACE_ANSWERS = wp.constant(FOE_CANDIDATES)
 
-FIGHTER_FLARE_S = wp.constant(3.0)
+FIGHTER_FLARE_S = wp.constant(5.0)
 """A flare is dropped when a missile is nearer than this."""
-ACE_FLARE_S = wp.constant(5.0)
+ACE_FLARE_S = wp.constant(6.0)
 FIGHTER_FIRE_SHARE = wp.constant(0.12)
 """The gun fires when a hit does this share of the largest damage."""
 ACE_FIRE_SHARE = wp.constant(0.02)
@@ -98,6 +99,11 @@ def hunter(
     elif threat > SHORT_S and threat < NOTCH_S:
         missile_view = incoming_view(world, n, own, incoming(world, rules, n, s))
         answer = manoeuvre(world, NOTCH, n, s, own, foe, frame, missile_view, available, airframes[s], air)
+    elif which == ACE:
+        row = best_row(world, rules, ahead, n, s, target)
+        answer = wp.vec4(row[0], row[1], 0.0, row[2])
+        if row[0] < 0.0:
+            answer = manoeuvre(world, PURE, n, s, own, foe, frame, view, available, airframes[s], air)
     elif in_his_sights(view, back):
         # Jink: break, and turn the lift to one side and to the other.
         side = int(float(world.clock[n]) * rules.decision_s / JINK_S) % 2
@@ -115,6 +121,6 @@ def hunter(
             answer = manoeuvre(world, PURE, n, s, own, foe, frame, view, available, airframes[s], air)
         if which != ACE and own.speed < SLOW and view.ata > 0.35:
             answer[1] = -1.0  # the energy floor
-    if which == ACE and threat < flare_at:
+    if threat < flare_at:
         answer[2] = -1.0  # without the afterburner a flare outshines the aircraft
     write(actions, n, s, int(answer[0]), weapon, wp.vec3(answer[1], answer[2], answer[3]))

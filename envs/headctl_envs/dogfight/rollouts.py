@@ -1,0 +1,212 @@
+"""Rollouts for the ace: a game matrix whose entries are flown to an end that counts (Bertsekas, *Rollout*, 2020).
+
+An entry of the matrix flies an own maneuver against an answer of the enemy for a second, and then lets both go on by
+a simple rule, break when he is behind and else pursue. What both would hit on the way, where they end, and a missile
+that is on its way make the worth.
+"""
+
+from typing import Any
+
+import warp as wp
+
+from headctl_envs.dogfight.flight import Airframe, G, Motion, air_at, forward_of, integrate, tanh_of
+from headctl_envs.dogfight.geometry import Sight, sight
+from headctl_envs.dogfight.maneuvers import (
+    ACCELERATE,
+    BREAK,
+    DECELERATE,
+    EXTEND,
+    HIGH_YO_YO,
+    LAG,
+    LEAD,
+    NOTCH,
+    PULL_UP,
+    PURE,
+    PUSH_OVER,
+    TURN_LEFT,
+    TURN_RIGHT,
+    guide,
+)
+from headctl_envs.dogfight.missiles import closest, flown, thin_air_at
+from headctl_envs.dogfight.piloting import index_of
+from headctl_envs.dogfight.world import GUIDED, Missile, Rules, World
+
+# pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportReturnType=false
+# Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+# ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
+wp.set_module_options({"enable_backward": False})
+
+RULE = wp.constant(-1)
+"""Not a maneuver: go by the simple rule from the start."""
+
+_OWN = (
+    (PURE, 0.0, 0.0),
+    (LEAD, 0.0, 0.0),
+    (LAG, 0.0, 0.0),
+    (HIGH_YO_YO, 0.0, 0.0),
+    (BREAK, 1.0, 0.0),
+    (BREAK, 1.0, 1.0),
+    (BREAK, 1.0, -1.0),
+    (EXTEND, 0.0, 0.0),
+    (TURN_LEFT, 1.0, 0.0),
+    (TURN_RIGHT, 1.0, 0.0),
+    (TURN_LEFT, 1.0, 1.0),
+    (TURN_RIGHT, 1.0, -1.0),
+    (PULL_UP, 1.0, 0.0),
+    (PUSH_OVER, 1.0, 0.0),
+    (DECELERATE, 0.0, 0.0),
+    (ACCELERATE, 0.0, 0.0),
+)
+_FOE = (
+    (RULE, 0.0, 0.0),
+    (BREAK, 1.0, 1.0),
+    (BREAK, 1.0, -1.0),
+    (TURN_LEFT, 1.0, 0.0),
+    (TURN_RIGHT, 1.0, 0.0),
+)
+ROWS = len(_OWN)
+COLUMNS = len(_FOE)
+RowKinds: Any = wp.types.vector(length=ROWS, dtype=wp.int32)
+RowParams: Any = wp.types.vector(length=ROWS, dtype=wp.float32)
+ColumnKinds: Any = wp.types.vector(length=COLUMNS, dtype=wp.int32)
+ColumnParams: Any = wp.types.vector(length=COLUMNS, dtype=wp.float32)
+ROW_KINDS = wp.constant(RowKinds(*(int(kind) for kind, _, _ in _OWN)))
+ROW_LOADS = wp.constant(RowParams(*(load for _, load, _ in _OWN)))
+ROW_TILTS = wp.constant(RowParams(*(tilt for _, _, tilt in _OWN)))
+COLUMN_KINDS = wp.constant(ColumnKinds(*(int(kind) for kind, _, _ in _FOE)))
+COLUMN_LOADS = wp.constant(ColumnParams(*(load for _, load, _ in _FOE)))
+COLUMN_TILTS = wp.constant(ColumnParams(*(tilt for _, _, tilt in _FOE)))
+
+STEPS = wp.constant(14)
+COMMITTED = wp.constant(4)
+SOFT_CONE = wp.constant(0.035)
+GUN_WORTH = wp.constant(4.0)
+FADE_S = wp.constant(6.0)
+CRASH_WORTH = wp.constant(20.0)
+WORST_SHARE = wp.constant(0.5)
+
+
+@wp.func
+def shot(view: Sight, rules: Rules) -> float:
+    """Expected damage per second of a gun, with a cone that is softer than the real one: plans are not that exact."""
+    near = wp.clamp((rules.gun_range_max - view.range) / (rules.gun_range_max - rules.gun_range_min), 0.0, 1.0)
+    far = wp.where(view.range < 0.6 * rules.gun_range_min, 0.0, 1.0)
+    return near * far * wp.exp(-view.ata / SOFT_CONE)
+
+
+@wp.func
+def by_rule(view: Sight, back: Sight) -> int:
+    """What both do once their maneuver is over."""
+    kind = wp.int32(PURE)
+    if view.ata > 1.6 and back.ata < 0.7 and view.range < 1500.0:
+        kind = BREAK
+    return kind
+
+
+@wp.func
+def step_ahead(
+    kind: int, load: float, tilt: float, own: Motion, foe: Motion, view: Sight, back: Sight, airframe: Airframe
+) -> Motion:
+    which = kind
+    params = wp.vec3(load, 0.0, tilt)
+    if which < 0:
+        which = by_rule(view, back)
+        params = wp.vec3(0.0, 0.0, 0.0)
+    air = air_at(-own.position[2])
+    return integrate(own, guide(which, params, own, foe, view, airframe, air), airframe, air)
+
+
+@wp.func
+def standing_of(own: Motion, foe: Motion, view: Sight, back: Sight) -> float:
+    """Position at the end: angles, nose, energy."""
+    angles = (back.ata + back.aa - view.ata - view.aa) / (2.0 * wp.pi)
+    near = 0.3 + 0.7 * wp.exp(-wp.abs(view.range - 500.0) / 2000.0)
+    energy = -own.position[2] + 0.5 * own.speed * own.speed / G
+    foe_energy = -foe.position[2] + 0.5 * foe.speed * foe.speed / G
+    return 2.0 * angles * near + 0.3 * tanh_of((energy - foe_energy) / 1000.0)
+
+
+@wp.func
+def entry(
+    kind: int,
+    load: float,
+    tilt: float,
+    foe_kind: int,
+    foe_load: float,
+    foe_tilt: float,
+    own: Motion,
+    foe: Motion,
+    own_airframe: Airframe,
+    foe_airframe: Airframe,
+    rules: Rules,
+) -> float:
+    mine = own
+    theirs = foe
+    worth = wp.float32(0.0)
+    lowest = wp.float32(1.0e9)
+    view = sight(mine, theirs)
+    back = sight(theirs, mine)
+    for k in range(STEPS):
+        here = wp.where(k < COMMITTED, kind, RULE)
+        there = wp.where(k < COMMITTED, foe_kind, RULE)
+        moved = step_ahead(here, load, tilt, mine, theirs, view, back, own_airframe)
+        theirs = step_ahead(there, foe_load, foe_tilt, theirs, mine, back, view, foe_airframe)
+        mine = moved
+        view = sight(mine, theirs)
+        back = sight(theirs, mine)
+        time = own_airframe.substep_s * float(k + 1)
+        fade = wp.exp(-time / FADE_S)
+        worth = worth + GUN_WORTH * fade * own_airframe.substep_s * (shot(view, rules) - shot(back, rules))
+        if view.range < 40.0:
+            worth = worth - 1.0
+        lowest = wp.min(lowest, -mine.position[2] - rules.floor_m - 1.5 * wp.max(0.0, view.own_forward[2]) * mine.speed)
+    worth = worth + standing_of(mine, theirs, view, back)
+    if lowest < 60.0:
+        worth = worth - CRASH_WORTH
+    return worth
+
+
+@wp.func
+def value_of(
+    i: int, first: int, last: int, own: Motion, foe: Motion, mine: Airframe, theirs: Airframe, rules: Rules
+) -> wp.vec2:
+    """Worst and sum of the entries of row ``i`` in the columns from ``first`` to before ``last``."""
+    worst = wp.float32(1.0e9)
+    total = wp.float32(0.0)
+    for j in range(first, last):
+        worth = entry(
+            ROW_KINDS[i],
+            ROW_LOADS[i],
+            ROW_TILTS[i],
+            COLUMN_KINDS[j],
+            COLUMN_LOADS[j],
+            COLUMN_TILTS[j],
+            own,
+            foe,
+            mine,
+            theirs,
+            rules,
+        )
+        worst = wp.min(worst, worth)
+        total = total + worth
+    return wp.vec2(worst, total)
+
+
+@wp.func
+def best_row(world: World, rules: Rules, ahead: wp.array[Airframe], n: int, s: int, target: int) -> wp.vec3:
+    """The maneuver that does best: (choice, load residual, lift vector residual); choice -1 if there is none."""
+    own = world.motion[n, s]
+    foe = world.motion[n, target]
+    best = wp.float32(-1.0e9)
+    found = wp.vec3(-1.0, 0.0, 0.0)
+    for i in range(ROWS):
+        choice = index_of(world, ROW_KINDS[i])
+        if choice >= 0:  # noqa: SIM102 - Warp evaluates both sides of an ``and``
+            if world.mask_maneuver[n, s, choice]:
+                found_here = value_of(i, 0, COLUMNS, own, foe, ahead[s], ahead[target], rules)
+                value = WORST_SHARE * found_here[0] + (1.0 - WORST_SHARE) * found_here[1] / float(COLUMNS)
+                if value > best:
+                    best = value
+                    found = wp.vec3(float(choice), ROW_LOADS[i], ROW_TILTS[i])
+    return found
