@@ -16,6 +16,7 @@ from torch import Tensor
 from headctl.entropy.dependence import dependence_problems, parents_first
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.messages import unknown_name
+from headctl.policy.fused import FusedEvaluation, FusedHeads, PackedActions
 from headctl.policy.heads import DiscreteHead, Head, make_head
 
 SINGLE_HEAD = "action"
@@ -121,6 +122,8 @@ class ActionHeads:
         heads: The heads, in the order of the columns of :class:`Evaluation`.
         names: Their names.
         num_params: Length P of the joint output vector.
+        packing: How actions and masks of all heads lie side by side.
+        fused: All heads as one table; ``None`` where a head is of a kind that goes by itself.
     """
 
     def __init__(self, specs: Mapping[str, HeadSpec], space: spaces.Space | None = None) -> None:
@@ -141,6 +144,8 @@ class ActionHeads:
         self.names: tuple[str, ...] = tuple(head.name for head in self.heads)
         self._sizes = [head.num_params for head in self.heads]
         self.num_params = sum(self._sizes)
+        self.packing = FusedHeads(self.heads)
+        self.fused = self.packing if FusedHeads.know(self.heads) else None
         # Children after their parents, with what they wait for.
         self._conditions = [(name, specs[name].active_when) for name in parents_first(specs) if specs[name].active_when]
         self._scales = {} if space is None else _box_scales(space)
@@ -153,10 +158,46 @@ class ActionHeads:
             masks: bool ``[B, K]`` for heads that are masked.
             generator: Random stream.
         """
+        if self._goes_fused(params):
+            return self.act(params, masks, generator)[0]
         return {
             head.name: head.sample(part, masks.get(head.name), generator)
             for head, part in zip(self.heads, params.split(self._sizes, dim=-1), strict=True)
         }
+
+    @torch.no_grad()
+    def act(
+        self,
+        params: Tensor,
+        masks: Mapping[str, Tensor],
+        generator: torch.Generator | None,
+        *,
+        into: PackedActions | None = None,
+    ) -> tuple[Actions, Evaluation]:
+        """Draws actions and evaluates them, in one pass where all heads are of kinds that allow it.
+
+        Args:
+            params: Joint output of the network ``[B, P]``.
+            masks: bool ``[B, K]`` for heads that are masked.
+            generator: Random stream.
+            into: Where the actions go, ``[B, ...]``; ``None``: new tensors.
+        """
+        batch = params.shape[:-1]
+        packed = self.packing.empty_actions(batch, params.device) if into is None else into
+        actions = self.packing.views(packed)
+        if not self._goes_fused(params):
+            for name, action in self.sample(params, masks, generator).items():
+                actions[name].copy_(action)
+            return actions, self.evaluate(params, actions, masks)
+        masked, legal = self.packing.pack_masks(masks, batch, params.device)
+        rows = PackedActions(*(_rows(side) for side in packed))
+        told = self.packing.tell(_rows(params).float(), rows, masked, _rows(legal), generator=generator, draw=True)
+        evaluation = Evaluation(*(column.view(*batch, -1) for column in told[:4]))
+        return actions, self._gated(evaluation, actions)
+
+    def _goes_fused(self, params: Tensor) -> bool:
+        """Returns whether the kernels can work on these outputs: not inside of a graph of torch's own."""
+        return self.fused is not None and not torch.compiler.is_compiling() and params.device.type in ("cpu", "cuda")
 
     def mode(self, params: Tensor, masks: Mapping[str, Tensor]) -> Actions:
         """Returns the most likely action per head; arguments as in :meth:`sample`."""
@@ -177,17 +218,36 @@ class ActionHeads:
             actions: Per head, the actions ``[B, ...]``.
             masks: bool ``[B, K]`` for heads that are masked.
         """
-        parts = {
-            head.name: head.evaluate(part, actions[head.name], masks.get(head.name))
+        if not self._goes_fused(params):
+            return self.evaluate_apart(params, actions, masks)
+        batch = params.shape[:-1]
+        masked, legal = self.packing.pack_masks(masks, batch, params.device)
+        packed = PackedActions(*(_rows(side) for side in self.packing.pack_actions(actions, batch)))
+        told = FusedEvaluation.apply(_rows(params).float(), self.packing, packed, masked, _rows(legal))
+        return self._gated(Evaluation(*(column.view(*batch, -1) for column in told)), actions)  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable] - a tuple of tensors
+
+    def evaluate_apart(self, params: Tensor, actions: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Evaluation:
+        """Returns what :meth:`evaluate` does, head by head in operations of torch: for kinds that are not fused.
+
+        It is also the reference that the fused pass is tested against.
+        """
+        parts = [
+            head.evaluate(part, actions[head.name], masks.get(head.name))
             for head, part in zip(self.heads, params.split(self._sizes, dim=-1), strict=True)
-        }
-        for name, active in self.active(actions).items():
-            said = parts[name]
-            parts[name] = said._replace(
-                log_prob=torch.where(active, said.log_prob, 0.0), choice=torch.where(active, said.choice, 0.0)
-            )
-        columns = zip(*(parts[name] for name in self.names), strict=True)
-        return Evaluation(*(torch.stack(column, dim=-1) for column in columns))
+        ]
+        columns = zip(*parts, strict=True)
+        return self._gated(Evaluation(*(torch.stack(column, dim=-1) for column in columns)), actions)
+
+    def _gated(self, evaluation: Evaluation, actions: Mapping[str, Tensor]) -> Evaluation:
+        """Sets log-probability and choice to 0 where a head is not active."""
+        if not self._conditions:
+            return evaluation
+        gates = self.active(actions)
+        always = torch.ones_like(next(iter(gates.values())))
+        active = torch.stack([gates.get(name, always) for name in self.names], dim=-1)
+        return evaluation._replace(
+            log_prob=torch.where(active, evaluation.log_prob, 0.0), choice=torch.where(active, evaluation.choice, 0.0)
+        )
 
     def active(self, actions: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns, per head that depends on others, where the taken actions make it count: bool ``[B]``.
@@ -242,10 +302,12 @@ class ActionHeads:
 
     def empty(self, *shape: int, device: torch.device) -> Actions:
         """Returns storage for actions with the given leading shape."""
-        return {
-            head.name: torch.zeros(*shape, *head.action_shape, dtype=head.action_dtype, device=device)
-            for head in self.heads
-        }
+        return self.packing.views(self.packing.empty_actions(shape, device))
+
+
+def _rows(entry: Tensor) -> Tensor:
+    """Returns ``[B, C]`` of whatever leading shape."""
+    return entry.reshape(-1, entry.shape[-1])
 
 
 def _box_scales(space: spaces.Space) -> dict[str, tuple[Tensor, Tensor]]:

@@ -53,7 +53,7 @@ class GaussianHead(Head):
         self.action_shape = (dims,)
         self.log_std_min = log_std_min
         self.log_std_max = log_std_max
-        self._capacity = self._range(dims)[1]
+        self.capacity = self._range(dims)[1]
 
     def _range(self, dims: int) -> tuple[float, float]:
         return gaussian_range(dims, self.log_std_min, self.log_std_max)
@@ -82,7 +82,7 @@ class GaussianHead(Head):
         """Sums over the dims."""
         log_prob = log_density.sum(-1)
         one = torch.ones_like(log_prob)
-        return HeadEvaluation(log_prob, entropy.sum(-1), self._capacity * one, one)
+        return HeadEvaluation(log_prob, entropy.sum(-1), self.capacity * one, one)
 
     def kl(self, params_p: Tensor, params_q: Tensor, mask: Tensor | None) -> Tensor:  # noqa: ARG002 - nothing is masked
         """Returns ``sum log(s_q / s_p) + (s_p^2 + (m_p - m_q)^2) / (2 s_q^2) - 1/2``."""
@@ -160,7 +160,7 @@ class BetaHead(Head):
         self.num_params = 2 * dims
         self.action_shape = (dims,)
         self._log_max = math.log(concentration_max)
-        self._capacity = beta_range(dims, concentration_max)[1]
+        self.capacity = beta_range(dims, concentration_max)[1]
 
     def distribution(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the concentrations towards 1 and towards -1, each float64 ``[B, D]``."""
@@ -191,7 +191,7 @@ class BetaHead(Head):
         entropy = log_beta - pull + (total - 2.0) * torch.digamma(total)
         log_prob = log_density.sum(-1).float()
         one = torch.ones_like(log_prob)
-        return HeadEvaluation(log_prob, entropy.sum(-1).float(), self._capacity * one, one)
+        return HeadEvaluation(log_prob, entropy.sum(-1).float(), self.capacity * one, one)
 
     def kl(self, params_p: Tensor, params_q: Tensor, mask: Tensor | None) -> Tensor:  # noqa: ARG002 - nothing is masked
         """Returns the closed form with log-Beta and digamma functions, summed over the dims."""

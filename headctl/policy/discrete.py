@@ -17,6 +17,8 @@ from headctl.policy.base import Head, HeadEvaluation
 
 _LOG_ZERO = torch.finfo(torch.float32).min
 """A finite stand-in for the logarithm of 0: 0 * log 0 stays 0, also in the gradient."""
+_LOG_NEGLIGIBLE = -1e4
+"""The logarithm of a probability that float32 takes for 0."""
 
 
 class DiscreteHead(Head):
@@ -24,9 +26,11 @@ class DiscreteHead(Head):
 
     Attributes:
         mask_size: Entries of the head's mask.
+        floor: Share of the uniform choice that is mixed in.
     """
 
     mask_size: int
+    floor: float
     continuous = False
     action_dtype = torch.int64
 
@@ -60,27 +64,28 @@ class CategoricalHead(DiscreteHead):
         """
         self.name = name
         self.num_params = self.mask_size = choices
+        self.sizes = [choices]
         self.action_shape = ()
-        self._floor = probability_floor
+        self.floor = probability_floor
 
     def sample(self, params: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
         """Draws by the exponential race: the choice with the smallest Exp(1) / p wins with probability p."""
-        return _race(_log_probs(params, mask, self._floor), generator)
+        return _race(_log_probs(params, mask, self.floor), generator)
 
     def mode(self, params: Tensor, mask: Tensor | None) -> Tensor:
         """Returns the most likely legal choice; the first one where nothing is legal."""
-        return _log_probs(params, mask, self._floor).argmax(dim=-1)
+        return _log_probs(params, mask, self.floor).argmax(dim=-1)
 
     def evaluate(self, params: Tensor, action: Tensor, mask: Tensor | None) -> HeadEvaluation:
         """Returns ``log p(a)``, ``-sum p log p`` over the legal choices, and ``log n`` with n legal choices.
 
         Where nothing is legal: ``-log K``, ``log K`` and ``log K``, and no choice.
         """
-        return _evaluate(_log_probs(params, mask, self._floor), action, mask)
+        return _evaluate(_log_probs(params, mask, self.floor), action, mask)
 
     def kl(self, params_p: Tensor, params_q: Tensor, mask: Tensor | None) -> Tensor:
         """Returns ``sum p log(p / q)`` over the legal choices."""
-        return _kl(*(_log_probs(params, mask, self._floor) for params in (params_p, params_q)))
+        return _kl(*(_log_probs(params, mask, self.floor) for params in (params_p, params_q)))
 
     def divergence_from_uniform(self, params: Tensor, mask: Tensor | None) -> Tensor:
         """Returns ``-log n - mean log pi`` over the n legal choices."""
@@ -109,7 +114,7 @@ class MultiDiscreteHead(DiscreteHead):
         self.num_params = self.mask_size = sum(sizes)
         self.action_shape = (len(sizes),)
         self.sizes = list(sizes)
-        self._floor = probability_floor
+        self.floor = probability_floor
 
     def _split(self, mask: Tensor | None) -> Sequence[Tensor | None]:
         return [None] * len(self.sizes) if mask is None else mask.split(self.sizes, dim=-1)
@@ -121,15 +126,15 @@ class MultiDiscreteHead(DiscreteHead):
 
     def sample(self, params: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
         """Draws every part by itself."""
-        return torch.stack([_race(part, generator) for part in self._parts(params, mask, self._floor)], dim=-1)
+        return torch.stack([_race(part, generator) for part in self._parts(params, mask, self.floor)], dim=-1)
 
     def mode(self, params: Tensor, mask: Tensor | None) -> Tensor:
         """Returns the most likely legal choice of every part."""
-        return torch.stack([part.argmax(dim=-1) for part in self._parts(params, mask, self._floor)], dim=-1)
+        return torch.stack([part.argmax(dim=-1) for part in self._parts(params, mask, self.floor)], dim=-1)
 
     def evaluate(self, params: Tensor, action: Tensor, mask: Tensor | None) -> HeadEvaluation:
         """Returns the sums over the parts; a choice is where any part has one."""
-        triples = zip(self._parts(params, mask, self._floor), action.unbind(dim=-1), self._split(mask), strict=True)
+        triples = zip(self._parts(params, mask, self.floor), action.unbind(dim=-1), self._split(mask), strict=True)
         parts = [_evaluate(*triple) for triple in triples]
         log_prob, entropy, capacity, choice = (torch.stack(column, dim=-1) for column in zip(*parts, strict=True))
         return HeadEvaluation(
@@ -138,7 +143,7 @@ class MultiDiscreteHead(DiscreteHead):
 
     def kl(self, params_p: Tensor, params_q: Tensor, mask: Tensor | None) -> Tensor:
         """Returns the sum of the divergences of the parts."""
-        both = (self._parts(params, mask, self._floor) for params in (params_p, params_q))
+        both = (self._parts(params, mask, self.floor) for params in (params_p, params_q))
         return torch.stack([_kl(p, q) for p, q in zip(*both, strict=True)], dim=-1).sum(-1)
 
     def divergence_from_uniform(self, params: Tensor, mask: Tensor | None) -> Tensor:
@@ -164,7 +169,7 @@ class BernoulliHead(DiscreteHead):
         self.name = name
         self.num_params = self.mask_size = dims
         self.action_shape = (dims,)
-        self._floor = probability_floor
+        self.floor = probability_floor
 
     def _log_probs(self, params: Tensor, mask: Tensor | None, floor: float) -> Tensor:
         """Returns the log-probabilities of 0 and 1 ``[B, D, 2]``."""
@@ -178,20 +183,20 @@ class BernoulliHead(DiscreteHead):
 
     def sample(self, params: Tensor, mask: Tensor | None, generator: torch.Generator | None) -> Tensor:
         """Draws every bit by itself."""
-        return _race(self._log_probs(params, mask, self._floor), generator)
+        return _race(self._log_probs(params, mask, self.floor), generator)
 
     def mode(self, params: Tensor, mask: Tensor | None) -> Tensor:
         """Returns the more likely value of every bit, 0 where both are equal."""
-        return self._log_probs(params, mask, self._floor).argmax(dim=-1)
+        return self._log_probs(params, mask, self.floor).argmax(dim=-1)
 
     def evaluate(self, params: Tensor, action: Tensor, mask: Tensor | None) -> HeadEvaluation:
         """Returns the sums over the bits; a choice is where any bit may be set."""
-        bits = _evaluate(self._log_probs(params, mask, self._floor), action, self._both(mask))
+        bits = _evaluate(self._log_probs(params, mask, self.floor), action, self._both(mask))
         return HeadEvaluation(bits.log_prob.sum(-1), bits.entropy.sum(-1), bits.capacity.sum(-1), bits.choice.amax(-1))
 
     def kl(self, params_p: Tensor, params_q: Tensor, mask: Tensor | None) -> Tensor:
         """Returns the sum of the divergences of the bits."""
-        return _kl(*(self._log_probs(params, mask, self._floor) for params in (params_p, params_q))).sum(-1)
+        return _kl(*(self._log_probs(params, mask, self.floor) for params in (params_p, params_q))).sum(-1)
 
     def divergence_from_uniform(self, params: Tensor, mask: Tensor | None) -> Tensor:
         """Returns the sum of the divergences of the bits."""
@@ -225,7 +230,8 @@ def _race(log_probs: Tensor, generator: torch.Generator | None) -> Tensor:
 
 def _evaluate(log_probs: Tensor, action: Tensor, mask: Tensor | None) -> HeadEvaluation:
     log_prob = log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-    terms = log_probs.exp() * log_probs
+    # The stand-in for log 0 times a gradient above 1 would be infinite, and 0 * inf.
+    terms = log_probs.exp() * log_probs.clamp(min=_LOG_NEGLIGIBLE)
     choices = log_probs.shape[-1]
     legal = torch.full_like(log_prob, choices) if mask is None else mask.sum(-1).to(log_prob.dtype)
     capacity = torch.where(legal > 0, legal, choices).log()

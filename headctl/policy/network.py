@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from headctl.messages import unknown_name
 from headctl.policy.actions import ActionHeads, Actions, Evaluation
+from headctl.policy.activations import ACTIVATIONS
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 _CLIP = 10.0
 _VARIANCE_FLOOR = 1e-8
 _CONSTANT = 1e-6  # standard deviation relative to the mean below which float32 cannot tell a feature from a constant
@@ -54,8 +54,7 @@ class ObservationNormalizer(nn.Module):
         """
         constant = self.variance <= (_CONSTANT * self.mean).square()
         scale = torch.rsqrt(self.variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
-        normal = ((observation - self.mean) * scale).clamp(-_CLIP, _CLIP)
-        return normal.masked_fill(normal.isnan(), 0.0)
+        return ((observation - self.mean) * scale).clamp_(-_CLIP, _CLIP).nan_to_num_(nan=0.0)
 
     @torch.no_grad()
     def update(self, observation: Tensor) -> None:
@@ -120,7 +119,11 @@ class Policy(nn.Module):
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the joint output of the heads ``[B, P]`` and the value ``[B]``, both float32."""
-        features = self.trunk(self.normalizer(observation))
+        return self.outputs(self.normalizer(observation))
+
+    def outputs(self, normal: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns what :meth:`forward` does, from observations that have been through :attr:`normalizer`."""
+        features = self.trunk(normal)
         return self.actor(features), self.critic(features).squeeze(-1)
 
     @torch.no_grad()
@@ -135,8 +138,7 @@ class Policy(nn.Module):
             generator: Random stream.
         """
         params, value = self(observation)
-        actions = self.action_heads.sample(params, masks, generator)
-        return PolicyStep(actions, self.action_heads.evaluate(params, actions, masks), value)
+        return PolicyStep(*self.action_heads.act(params, masks, generator), value)
 
     def evaluate(
         self, observation: Tensor, actions: Mapping[str, Tensor], masks: Mapping[str, Tensor]
