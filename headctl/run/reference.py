@@ -55,7 +55,8 @@ def _allowed(field: FieldInfo) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(f"`{choice}`" for choice in choices)
     whole = kind is int or int in choices
-    names = {bool: "true or false", str: "text", dict: "mapping", list: "list of whole numbers"}
+    items = "names" if str in choices else "whole numbers"
+    names = {bool: "true or false", str: "text", dict: "mapping", list: f"list of {items}"}
     word = names.get(get_origin(kind) or kind, "whole number" if whole else "number")  # pyright: ignore[reportArgumentType] - any type may be asked for
     bounds = [
         f"{sign} {getattr(item, name):_}"

@@ -17,10 +17,13 @@ GROWING = (
     "learner.controller.reading",
     "learner.controller.agenda",
     "collector.game.history",
+    "league",
+    "exploiters",
+    "scheme",
 )
 """Parts that are empty at the beginning, or as long as the course of the run made them."""
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
-_LISTS = ("pool.snapshots",)
+_LISTS = ("pool.snapshots", "collector.in_play", "collector.pilots")
 _FINITE = (
     "learner.policy",
     "learner.optimizer",

@@ -102,7 +102,7 @@ class Trainer:
             self.policy,
             self.pool,
             steps=config.ppo.rollout_steps,
-            latest_share=config.selfplay.latest_share,
+            latest_share=config.selfplay.opponents.latest_share,
             slots=config.selfplay.slots,
             slot_iterations=config.selfplay.slot_iterations,
             generator=self._streams["actions"],
