@@ -52,7 +52,7 @@ class MatchResult:
         }
 
 
-def wilson_interval(successes: int, trials: int, z: float = _Z_95) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: float, z: float = _Z_95) -> tuple[float, float]:
     """Returns the Wilson score interval of a share (Wilson 1927, eq. 2 of Brown, Cai & DasGupta 2001)."""
     if trials == 0:
         return 0.0, 1.0

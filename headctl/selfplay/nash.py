@@ -1,0 +1,218 @@
+"""The game of the players: whom to choose when the other side chooses too. Free of torch.
+
+Shapes: P players. ``payoffs`` is antisymmetric ``[P, P]``: what the row gets from the column, such as
+:meth:`headctl.selfplay.payoff.PayoffMatrix.payoffs`. A mixture is a probability per player.
+"""
+
+import math
+from itertools import combinations
+
+import numpy as np
+
+from headctl.selfplay.payoff import Matrix, PayoffMatrix
+
+_ROUNDS = 300
+_BETWEEN_CHECKS = 100
+_PIVOTS_PER_PLAYER = 20  # two are what it takes as a rule
+
+
+def nash_mixture(payoffs: Matrix, *, tolerance: float = 1e-9, rounds: int = _ROUNDS) -> Matrix:
+    """Returns a Nash equilibrium of the symmetric zero-sum game.
+
+    Predictive regret matching+ (Farina, Kroer & Sandholm 2021, algorithm 1) with quadratic averaging. Every 100 rounds
+    the players who still have weight are taken for the support, and the equilibrium on it is solved for exactly (its
+    members are indifferent: ``A_SS p = 0``, ``sum p = 1``): where the support is right, that is the answer. Large
+    supports are not found that way; then the simplex method ends what regret matching has begun.
+
+    Args:
+        payoffs: Antisymmetric ``[P, P]``.
+        tolerance: Exploitability at which it is good enough, as a share of the largest payoff.
+        rounds: Largest number of rounds of regret matching.
+
+    Returns:
+        ``[P]``. All mass on the one player where there is one; where nobody is better than anybody, uniform.
+
+    Raises:
+        ValueError: No player, or a matrix that is not finite or not antisymmetric.
+    """
+    payoffs = _checked(payoffs)
+    size = len(payoffs)
+    best = np.full(size, 1.0 / size)
+    scale = float(np.abs(payoffs).max())
+    if scale == 0.0:
+        return best
+    game = payoffs / scale
+    best_value = exploitability(game, best)
+    regret, last = np.zeros(size), np.zeros(size)
+    total, weights = np.zeros(size), 0.0
+    for round_ in range(1, rounds + 1):
+        played = _normalised(np.maximum(regret + last, 0.0))
+        last = game @ played  # played @ game @ played is 0: the regret is the payoff itself
+        regret = np.maximum(regret + last, 0.0)
+        total += float(round_) ** 2 * played
+        weights += float(round_) ** 2
+        if round_ % _BETWEEN_CHECKS and round_ != rounds:
+            continue
+        average = total / weights
+        for candidate in (average, *_on_support(game, average)):
+            value = exploitability(game, candidate)
+            if value < best_value:
+                best, best_value = candidate, value
+        if best_value <= tolerance:
+            return best
+    solved = _simplex(game)
+    return solved if solved is not None and exploitability(game, solved) < best_value else best
+
+
+def exploitability(payoffs: Matrix, mixture: Matrix) -> float:
+    """Returns what the best answer gets from a mixture, ``max(A p)``; 0 for an equilibrium, never less.
+
+    With the payoffs ``2 rate - 1`` an exploitability of 0.2 is a score of 60 % for the best answer *among the players*.
+    """
+    return max(float((payoffs @ mixture).max()), 0.0)
+
+
+def effective_strategies(mixture: Matrix) -> float:
+    """Returns the number of equally likely players with the same entropy, ``exp(H(p))``: from 1 to P."""
+    positive = mixture[mixture > 0.0]
+    return math.exp(-float((positive * np.log(positive)).sum()))
+
+
+def non_transitivity(rates: Matrix, games: Matrix | None = None) -> float:
+    """Returns the share of the matrix that no ratings can explain.
+
+    The log-odds of the rates are split into differences of ratings (their least-squares fit, the row means) and a rest
+    of pure cycles (the combinatorial Hodge decomposition: Jiang, Lim, Yao & Ye 2011; Balduzzi et al. 2018, section
+    2.1). The share is that of the rest in the sum of squares: 0 for a ladder, 1 for rock-paper-scissors.
+
+    Few games look cyclic by chance. With ``games``, what chance alone would put into both sums is taken off:
+    ``1 / (n p (1 - p))`` per cell, of which a fit of P - 1 ratings leaves the share ``(P - 2) / P``.
+
+    Args:
+        rates: Scores of rows against columns ``[P, P]``, strictly between 0 and 1.
+        games: Games behind every rate ``[P, P]``; ``None``: the rates are exact.
+
+    Returns:
+        In [0, 1]. 0 for fewer than three players, and where nobody is better than anybody: there is nothing to explain.
+    """
+    size = len(rates)
+    if size < 3:
+        return 0.0
+    odds = np.log(rates) - np.log(rates.T)
+    ratings = odds.mean(1)
+    rest = odds - (ratings[:, None] - ratings[None, :])
+    whole, cyclic = float((odds**2).sum()), float((rest**2).sum())
+    if games is not None:
+        # A smoothed cell without games has log-odds 0 for certain; its prior counts like two games.
+        noise = float(_off_diagonal(1.0 / ((games + 2.0) * rates * rates.T) * (games > 0)).sum())
+        whole, cyclic = whole - noise, cyclic - noise * (size - 2) / size
+    if whole <= 1e-12:
+        return 0.0
+    return min(max(cyclic / whole, 0.0), 1.0)
+
+
+def cycles(payoff: PayoffMatrix, limit: int = 10) -> list[tuple[str, str, str]]:
+    """Returns triples who beat each other in a circle, beyond what chance explains.
+
+    Args:
+        payoff: The games.
+        limit: Largest number of triples.
+
+    Returns:
+        ``(a, b, c)``: a beats b, b beats c, c beats a, each with a 95 % interval of its score above one half. The
+        clearest first (by the narrowest of the three leads).
+    """
+    size, rates = len(payoff), payoff.rates()
+    names = payoff.names
+    beats = np.zeros((size, size), np.bool_)
+    for row, column in combinations(range(size), 2):
+        low, high = payoff.interval(names[row], names[column])
+        beats[row, column], beats[column, row] = low > 0.5, high < 0.5
+    found: list[tuple[float, tuple[int, int, int]]] = []
+    for first, second, third in combinations(range(size), 3):
+        for one, two, three in ((first, second, third), (first, third, second)):
+            if beats[one, two] and beats[two, three] and beats[three, one]:
+                lead = min(rates[one, two], rates[two, three], rates[three, one])
+                found.append((-float(lead), (one, two, three)))
+    found.sort()
+    return [(names[one], names[two], names[three]) for _, (one, two, three) in found[:limit]]
+
+
+def _on_support(game: Matrix, mixture: Matrix) -> list[Matrix]:
+    """Returns the mixtures that make their own support indifferent, for supports near that of ``mixture``."""
+    found = []
+    for share in (1e-2, 1e-3, 1e-4):
+        support = np.flatnonzero(mixture > share * mixture.max())
+        count = len(support)
+        system = np.zeros((count + 1, count + 1))
+        system[:count, :count] = game[np.ix_(support, support)]
+        system[:count, count], system[count, :count] = -1.0, 1.0
+        try:
+            solved = np.linalg.solve(system, np.append(np.zeros(count), 1.0))[:count]
+        except np.linalg.LinAlgError:
+            continue  # many mixtures make it indifferent, or none
+        if np.isfinite(solved).all() and (solved >= -1e-12).all() and solved.sum() > 0.5:
+            exact = np.zeros(len(game))
+            exact[support] = np.maximum(solved, 0.0)
+            found.append(exact / exact.sum())
+    return found
+
+
+def _simplex(game: Matrix) -> Matrix | None:
+    """Solves the game as a linear program (Dantzig 1951): maximise ``sum x`` where ``(A + 2) x <= 1`` and ``x >= 0``.
+
+    Every entry of ``A + 2`` is positive, so the origin is a corner to begin from and the program is bounded; its
+    solution is half the equilibrium, because the value of the game is 0.
+
+    Returns:
+        ``[P]``, or ``None`` where rounding has led astray.
+    """
+    size = len(game)
+    # Condensed: the columns are the variables at 0 and the right-hand side, the rows those in the basis and the costs.
+    # Variables 0 to P - 1 are x, the others slacks.
+    table = np.ones((size + 1, size + 1))
+    table[:-1, :-1] = game + 2.0
+    table[-1, -1] = 0.0
+    change = np.empty_like(table)
+    outside, basis = np.arange(size), np.arange(size, 2 * size)
+    for _ in range(_PIVOTS_PER_PLAYER * size):
+        entering = int(table[-1, :-1].argmax())
+        if table[-1, entering] <= 1e-9:
+            break
+        column = table[:, entering].copy()
+        ratios = np.full(size, np.inf)
+        np.divide(table[:-1, -1], column[:-1], out=ratios, where=column[:-1] > 1e-10)
+        leaving = int(ratios.argmin())
+        if not np.isfinite(ratios[leaving]):
+            return None
+        table[:, entering] = 0.0
+        table[leaving, entering] = 1.0
+        row = table[leaving] / column[leaving]
+        np.multiply(column[:, None], row, out=change)
+        table -= change
+        table[leaving] = row
+        outside[entering], basis[leaving] = basis[leaving], outside[entering]
+    solution = np.zeros(2 * size)
+    solution[basis] = np.maximum(table[:-1, -1], 0.0)
+    mixture = solution[:size]
+    return mixture / mixture.sum() if mixture.sum() > 0.0 else None
+
+
+def _normalised(weights: Matrix) -> Matrix:
+    total = weights.sum()
+    return weights / total if total > 0.0 else np.full(len(weights), 1.0 / len(weights))
+
+
+def _off_diagonal(matrix: Matrix) -> Matrix:
+    matrix = matrix.copy()
+    np.fill_diagonal(matrix, 0.0)
+    return matrix
+
+
+def _checked(payoffs: Matrix) -> Matrix:
+    payoffs = np.asarray(payoffs, np.float64)
+    if payoffs.ndim != 2 or payoffs.shape[0] != payoffs.shape[1] or not len(payoffs):
+        raise ValueError(f"payoffs: expected a square matrix of at least one player, got the shape {payoffs.shape}")
+    if not np.isfinite(payoffs).all() or not np.allclose(payoffs, -payoffs.T, atol=1e-9):
+        raise ValueError("payoffs: must be finite and antisymmetric: what one side wins the other loses")
+    return payoffs
