@@ -287,7 +287,8 @@ def load_snapshot(run_dir: Path, name: int | str, mark: FileMark | None = None) 
     if not isinstance(steps, int) or isinstance(steps, bool) or not isinstance(label, str):
         raise CheckpointError(f"{path}: does not say when it was taken")
     if (label or f"{steps:012d}") != path.stem:
-        raise CheckpointError(f"{path}: was taken at {steps} agent-steps{f' as {label}' if label else ''}")
+        taken = f"{steps} agent-steps{f' as {label}' if label else ''}"
+        raise CheckpointError(f"{path}: was taken at {taken}, not at {path.stem.lstrip('0') or 0}")
     if mark is not None and mark != FileMark.of(data):
         raise CheckpointError(f"{path}: is not what the checkpoint's manifest describes: it was damaged or exchanged")
     weights = content["state"].values()

@@ -4,6 +4,7 @@
 ``python -m headctl.run.reference docs`` brings them up to date, and ``configs/headctl.schema.json`` with them.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
@@ -132,7 +133,7 @@ def with_tables(document: str, wanted: dict[str, str]) -> str:
 
 def _cell(text: str) -> str:
     """Escapes what a Markdown table would swallow."""
-    return text.replace("|", "\\|").replace("<head>", "\\<head>").replace("<pilot>", "\\<pilot>")
+    return re.sub(r"<(head|pilot|opponent|role)>", r"\\<\1>", text.replace("|", "\\|"))
 
 
 if __name__ == "__main__":

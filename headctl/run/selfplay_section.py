@@ -83,8 +83,8 @@ class EntrySection(Section):
 
     by: Literal["steps", "win_rate", "both"] = key(
         "steps",
-        "`steps`: every snapshot_every agent-steps; `win_rate`: once it beats the pool; `both`: once it beats the pool, "
-        "after snapshot_every agent-steps in any case",
+        "`steps`: every snapshot_every agent-steps; `win_rate`: once it beats the pool; `both`: once it beats the "
+        "pool, after snapshot_every agent-steps in any case",
     )
     win_rate: Real = key(0.7, "score against the pool that opens the gate, a draw is half a win", gt=0.0, lt=1.0)
     games: Whole = key(200, "games against the pool since the last entry before the gate may open", "games", ge=1)

@@ -141,8 +141,7 @@ class OpponentPool:
             ValueError: A snapshot that is older than another, or a name that is taken.
         """
         youngest = self.snapshots[-1].agent_steps if self.snapshots else -1
-        labelled = bool(snapshot.label)
-        if snapshot.agent_steps < youngest or (snapshot.agent_steps == youngest and not labelled):
+        if snapshot.agent_steps < youngest or (snapshot.name in self.names and not snapshot.label):
             raise ValueError(f"a snapshot must be younger than {youngest} agent-steps, got {snapshot.agent_steps}")
         if snapshot.name in self.names:
             raise ValueError(f"there is a snapshot {snapshot.name!r} already")

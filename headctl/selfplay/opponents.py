@@ -280,6 +280,7 @@ class League:
         told = {
             "selfplay/pool_size": len(self.pool),
             "selfplay/nash_support": effective_strategies(nash) if nash.sum() > 0.0 else math.nan,
+            "selfplay/league_win_rate": float(np.mean([rates[name] for name in policies])) if policies else math.nan,
             "selfplay/exploitability": max((1.0 - 2.0 * rates[name] for name in policies), default=math.nan),
             "selfplay/opponent_age": float(np.mean(ages)) if ages else math.nan,
             "selfplay/gate_score": self.gate_score,
