@@ -5,7 +5,7 @@ Lives on the host and is free of torch; the controller sends its values over whe
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from headctl.entropy.dependence import dependence_problems
@@ -17,6 +17,25 @@ from headctl.entropy.targets import Coefficients
 from headctl.messages import unknown_name
 
 _NOTHING = Coefficients(math.nan, math.nan, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """A higher target for a while, after which the old one is in force again.
+
+    Attributes:
+        by: What is added to every target fraction at the beginning.
+        began: Agent-steps of the beginning.
+        steps: Agent-steps over which it fades to nothing, linearly.
+    """
+
+    by: float = 0.0
+    began: float = 0.0
+    steps: float = 1.0
+
+    def at(self, agent_steps: float) -> float:
+        """Returns what is added now."""
+        return self.by * min(max(1.0 - (agent_steps - self.began) / self.steps, 0.0), 1.0)
 
 
 def _reading(name: str, reading: float) -> float:
@@ -46,6 +65,7 @@ class Agenda:
             raise HeadSpecError(problems[0])
         self.specs: dict[str, HeadSpec] = dict(specs)
         self.clock = Clock()
+        self._heat = Heat()
         self._competence: dict[str, Competence] = {}
         self._settle()
 
@@ -74,8 +94,9 @@ class Agenda:
         }
         if not moved:
             return False
+        heat = self.heat
         self.clock = replace(clock, **moved)
-        return not self._constant
+        return not self._constant or self.heat != heat
 
     def targets(self) -> dict[str, float]:
         """Returns the target in force, in its unit, of every head that has one."""
@@ -138,6 +159,25 @@ class Agenda:
             if isinstance(schedule, Performance):
                 self._competence[name] = schedule.opponents_changed(state)
 
+    @property
+    def heat(self) -> float:
+        """What is added to the target fractions now."""
+        return self._heat.at(self.clock.agent_steps)
+
+    def reheat(self, by: float, steps: float) -> None:
+        """Raises all targets for a while; what is left of an earlier time is replaced.
+
+        Args:
+            by: What is added to every target fraction, in [0, 1].
+            steps: Agent-steps over which it fades to nothing, linearly.
+
+        Raises:
+            ValueError: Numbers outside their range.
+        """
+        if not 0.0 <= by <= 1.0 or not 0.0 < steps < math.inf:
+            raise ValueError(f"reheat: by must be in [0, 1] and steps greater than 0, got {by!r} and {steps!r}")
+        self._heat = Heat(by, self.clock.agent_steps, steps)
+
     def _clock_of(self, head: str) -> Clock:
         state = self._competence.get(head)
         return self.clock if state is None else replace(self.clock, competence=state.share)
@@ -148,6 +188,7 @@ class Agenda:
             "clock": asdict(self.clock),
             "targets": {name: spec.target.to_value() for name, spec in self.specs.items() if spec.target is not None},
             "competence": {name: asdict(state) for name, state in self._competence.items()},
+            "heat": asdict(self._heat),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -162,5 +203,6 @@ class Agenda:
             raise ValueError(f"targets: the state has targets for {sorted(targets)}, this controller for {sorted(own)}")
         self.specs |= {name: replace(self.specs[name], target=target) for name, target in targets.items()}
         self.clock = Clock(**state["clock"])
+        self._heat = Heat(**state.get("heat", {}))
         self._competence = {name: Competence(**kept) for name, kept in state["competence"].items()}
         self._settle()

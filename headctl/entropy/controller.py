@@ -298,6 +298,19 @@ class MultiHeadEntropyController:
         self._agenda.opponents_changed()
         self._refresh()
 
+    def reheat(self, by: float, steps: float) -> None:
+        """Raises all targets for a while, such as after a change of opponents.
+
+        Args:
+            by: What is added to every target fraction, in [0, 1].
+            steps: Agent-steps over which it fades to nothing, linearly; the clock is that of :meth:`advance`.
+
+        Raises:
+            ValueError: Numbers outside their range.
+        """
+        self._agenda.reheat(by, steps)
+        self._refresh()
+
     def _refresh(self) -> None:
         """Follows the agenda after a change of its clock or of its targets."""
         if self._demand.refresh():
@@ -332,7 +345,9 @@ class MultiHeadEntropyController:
         for (name, spec), window, log_alpha, keeper in zip(
             self.specs.items(), windows, log_alphas, self._monitor.keepers, strict=True
         ):
-            told = head_metrics(spec, window, keeper, log_alpha=log_alpha, target=targets.get(name))
+            told = head_metrics(
+                spec, window, keeper, log_alpha=log_alpha, target=targets.get(name), heat=self._agenda.heat
+            )
             metrics |= {f"heads/{name}/{key}": value for key, value in told.items()}
         self._warn_once(sum(window.skipped for window in windows))
         self.collapsed = self._monitor.collapsed()

@@ -33,6 +33,7 @@ class Demand:
         self._agenda, self._floor = agenda, floor
         self._targets: dict[str, float] = {}
         self._alphas: dict[str, float] = {}
+        self._heat = 0.0
         self._zero = torch.zeros_like(floor)
         self._nowhere = torch.zeros_like(floor, dtype=torch.bool)
         self._highest = torch.full_like(floor, FRACTION_MAX)
@@ -43,7 +44,7 @@ class Demand:
     def refresh(self) -> bool:
         """Evaluates the agenda again. Returns whether :attr:`prescribed` has changed."""
         targets, alphas = self._agenda.targets(), self._agenda.prescribed()
-        if targets != self._targets:
+        if targets != self._targets or self._agenda.heat != self._heat:
             self._send(targets)
         if alphas == self._alphas:
             return False
@@ -52,12 +53,17 @@ class Demand:
 
     def _send(self, targets: dict[str, float]) -> None:
         self._targets, coefficients = targets, self._agenda.coefficients(targets)
+        self._heat = self._agenda.heat
         columns = torch.tensor(coefficients, dtype=torch.float32, device=self._floor.device).T
         # A head without a target is asked for its floor; its loop has no gains, and any number keeps it measured.
         constant, self._share, epsilon = columns.nan_to_num(0.0).contiguous()
         in_fractions = all(spec.unit == "fraction" for spec in self._agenda.specs.values())
         self._epsilon = epsilon if any(each.epsilon > 0.0 for each in coefficients) else None
         self._offset = None if in_fractions else constant - self._floor
+        if self._heat:
+            asked = torch.tensor([name in targets for name in self._agenda.specs], device=self._floor.device)
+            # A target above the highest of a unit was refused; what heat adds to it is cut there.
+            self._share = (self._share + self._heat * asked).clamp(max=FRACTION_MAX)
 
     def _send_alphas(self, alphas: dict[str, float]) -> None:
         self._alphas = alphas

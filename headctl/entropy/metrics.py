@@ -4,11 +4,11 @@ import math
 
 from headctl.entropy.monitor import StatusKeeper, Window
 from headctl.entropy.spec import HeadSpec
-from headctl.entropy.targets import GAUSSIAN_KINDS, entropy_std, target_fraction
+from headctl.entropy.targets import FRACTION_MAX, GAUSSIAN_KINDS, entropy_std, target_fraction
 
 
 def head_metrics(
-    spec: HeadSpec, window: Window, keeper: StatusKeeper, *, log_alpha: float, target: float | None
+    spec: HeadSpec, window: Window, keeper: StatusKeeper, *, log_alpha: float, target: float | None, heat: float = 0.0
 ) -> dict[str, float]:
     """Returns the metrics of a head by their names, and enters the window into its status.
 
@@ -18,6 +18,7 @@ def head_metrics(
         keeper: The head's status so far.
         log_alpha: The learned temperature now.
         target: The target in force in the head's unit; ``None`` for a head without one.
+        heat: What is added to its fraction for a while.
 
     Returns:
         Numbers; NaN where there is nothing to say.
@@ -26,6 +27,8 @@ def head_metrics(
     entropy, capacity = window.per_row(window.entropy), window.per_row(window.capacity)
     fraction = window.fraction(floor)
     wanted = math.nan if target is None else target_fraction(spec.coefficients(target), floor, capacity)
+    if heat and not math.isnan(wanted):
+        wanted = min(wanted + heat, FRACTION_MAX)
     error = wanted - fraction
     status = keeper.settle(window, fraction, error)
     return {

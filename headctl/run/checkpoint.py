@@ -30,8 +30,8 @@ from headctl.run.manifest import (
 )
 from headctl.selfplay.league import Snapshot
 
-FORMAT = 2
-"""1: no manifest, no configuration inside (headctl 0.1.0). 2: both."""
+FORMAT = 3
+"""1: no manifest, no configuration inside (headctl 0.1.0). 2: both. 3: a league with names, payoffs and exploiters."""
 OLDEST_FORMAT = 1
 MAX_BYTES = 16 << 30
 CHECKPOINTS = "checkpoints"
@@ -253,41 +253,48 @@ def save_snapshot(run_dir: Path, snapshot: Snapshot) -> FileMark:
         "format": FORMAT,
         "headctl": __version__,
         "agent_steps": snapshot.agent_steps,
+        "label": snapshot.label,
+        "scheme": dict(snapshot.scheme),
         "state": dict(snapshot.state),
     }
-    return write_atomically(snapshot_path(run_dir, snapshot.agent_steps), content)
+    return write_atomically(snapshot_path(run_dir, snapshot.name), content)
 
 
-def snapshot_path(run_dir: Path, agent_steps: int) -> Path:
-    """Returns where the opponent frozen at ``agent_steps`` lies."""
-    return run_dir / LEAGUE / f"{agent_steps:012d}{_SUFFIX}"
+def snapshot_path(run_dir: Path, name: int | str) -> Path:
+    """Returns where a frozen opponent lies, given by its name or its agent-steps."""
+    return run_dir / snapshot_key(name)
 
 
-def snapshot_key(agent_steps: int) -> str:
-    """Returns the name of a snapshot's file in manifests."""
-    return f"{LEAGUE}/{agent_steps:012d}{_SUFFIX}"
+def snapshot_key(name: int | str) -> str:
+    """Returns the name of a snapshot's file in manifests, given by its own name or its agent-steps."""
+    return f"{LEAGUE}/{f'{name:012d}' if isinstance(name, int) else name}{_SUFFIX}"
 
 
-def load_snapshot(run_dir: Path, agent_steps: int, mark: FileMark | None = None) -> Snapshot:
-    """Returns the opponent that was frozen at ``agent_steps``.
+def load_snapshot(run_dir: Path, name: int | str, mark: FileMark | None = None) -> Snapshot:
+    """Returns a frozen opponent.
 
     Args:
         run_dir: The run's folder.
-        agent_steps: Its age.
+        name: Its name, or its agent-steps.
         mark: What the manifest says of its file; ``None`` where nobody said anything.
 
     Raises:
         CheckpointError: A file that is missing, damaged, exchanged or of another format.
     """
-    path = snapshot_path(run_dir, agent_steps)
+    path = snapshot_path(run_dir, name)
     data, content = _read(path, run_dir)
-    if content.get("agent_steps") != agent_steps:
-        raise CheckpointError(f"{path}: was taken at {content.get('agent_steps')!r} agent-steps, not at {agent_steps}")
+    steps, label, scheme = content.get("agent_steps"), content.get("label", ""), content.get("scheme", {})
+    if not isinstance(steps, int) or isinstance(steps, bool) or not isinstance(label, str):
+        raise CheckpointError(f"{path}: does not say when it was taken")
+    if (label or f"{steps:012d}") != path.stem:
+        taken = f"{steps} agent-steps{f' as {label}' if label else ''}"
+        raise CheckpointError(f"{path}: was taken at {taken}, not at {path.stem.lstrip('0') or 0}")
     if mark is not None and mark != FileMark.of(data):
         raise CheckpointError(f"{path}: is not what the checkpoint's manifest describes: it was damaged or exchanged")
-    if not all(isinstance(entry, torch.Tensor) for entry in content["state"].values()):
+    weights = content["state"].values()
+    if not all(isinstance(entry, torch.Tensor) for entry in weights) or not isinstance(scheme, dict):
         raise CheckpointError(f"{path}: holds something else than the weights of a policy")
-    return Snapshot(agent_steps, content["state"])
+    return Snapshot(steps, content["state"], label, scheme)
 
 
 def write_atomically(path: Path, content: Mapping[str, Any]) -> FileMark:

@@ -26,7 +26,7 @@ from headctl.run.sections import (
     PPOSection,
     RunSection,
 )
-from headctl.run.selfplay_section import SelfPlaySection
+from headctl.run.selfplay_section import RolesSection, SelfPlaySection, league_problems, merged_heads
 from headctl.run.yaml_io import Document, YamlError, dump_yaml, parse_yaml, read_yaml
 from headctl.selfplay.catalog import GameError, GameInfo, describe
 
@@ -61,7 +61,16 @@ class RunConfig(Section):
     @property
     def rollout_rows(self) -> int:
         """Rows that one rollout gives to the learner: one per decision, and two per game against the latest policy."""
-        return int(self.game.num_games * self.ppo.rollout_steps * (1.0 + self.selfplay.latest_share))
+        return int(self.game.num_games * self.ppo.rollout_steps * (1.0 + self.selfplay.opponents.latest_share))
+
+    def with_heads_of(self, role: str) -> "RunConfig":
+        """Returns the configuration with the heads of an exploiter: those of the main agent, with its own keys.
+
+        Args:
+            role: ``main_exploiter`` or ``league_exploiter``.
+        """
+        own = getattr(self.selfplay.roles, role).heads
+        return self.model_copy(update={"heads": merged_heads(self.heads, own)})
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -123,11 +132,14 @@ def _resolve(document: Document, overrides: Sequence[str]) -> RunConfig:
     if config is not None:
         problems += _contradictions(config)
         problems += _evaluation_problems(config)
+        problems += league_problems(config.selfplay)
     game = _game_section(tree)
     heads: dict[str, Any] = {}
     if game is not None:
         heads, head_problems = _check_heads(game, tree.get("heads"))
         problems += head_problems
+        if config is not None and not head_problems:
+            problems += _role_problems(config, heads) + _pilot_problems(config)
     if problems or config is None:
         raise ConfigError("\n".join(_with_line(problem, document, overridden) for problem in problems))
     return config.model_copy(update={"heads": heads})
@@ -139,6 +151,15 @@ def _with_line(problem: str, document: Document, overridden: set[str]) -> str:
     from_command_line = any(key.startswith(name) or name.startswith(f"{key}.") for name in overridden)
     line = None if from_command_line else document.line_of(key.partition("[")[0])
     return " ".join(f"{problem} (line {line})".split("\n")) if line else " ".join(problem.split("\n"))
+
+
+_SHORT_FOR = {
+    ("heads", "*"): "target",
+    ("selfplay", "opponents", "*"): "weight",
+    ("selfplay", "roles", "main_exploiter", "heads", "*"): "target",
+    ("selfplay", "roles", "league_exploiter", "heads", "*"): "target",
+}
+"""Where a bare number stands for a mapping: the key that it is the value of."""
 
 
 def _with_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
@@ -155,8 +176,9 @@ def _with_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
     branch = top
     for depth, part in enumerate(parts[:-1], start=1):
         below = branch.get(part)
-        if parts[0] == "heads" and depth == 2 and below is not None and not isinstance(below, dict):
-            below = {"target": below}  # a bare number is short for a constant target
+        short = _SHORT_FOR.get((*parts[: depth - 1], "*"))
+        if short and below is not None and not isinstance(below, dict):
+            below = {short: below}
         if below is not None and not isinstance(below, dict):
             raise ConfigError(f"{key.strip()}: {'.'.join(parts[:depth])} is {shown(below)}, it has no keys")
         branch[part] = dict(below or {})
@@ -201,6 +223,27 @@ def _check_heads(game: GameSection, written: object) -> tuple[dict[str, Any], li
     return heads, problems + dependence_problems(specs, info.heads, what="head of the game")
 
 
+def _role_problems(config: RunConfig, heads: Mapping[str, Any]) -> list[str]:
+    """Checks the heads of the exploiters: those of the main agent, with keys of their own."""
+    problems = []
+    for role in RolesSection.model_fields:
+        own = getattr(config.selfplay.roles, role).heads
+        if own:
+            _, found = _check_heads(config.game, merged_heads(heads, own))
+            problems += [f"selfplay.roles.{role}.{problem}" for problem in found]
+    return problems
+
+
+def _pilot_problems(config: RunConfig) -> list[str]:
+    pilots = config.selfplay.opponents.pilots
+    known = _describe(config.game).pilots
+    return [
+        f"selfplay.opponents.pilots.names: {unknown_name(f'pilot of the game {config.game.name}', name, known)}"
+        for name in pilots.names
+        if name not in known
+    ]
+
+
 def head_specs(config: RunConfig) -> list[HeadSpec]:
     """Returns the complete description of every head of a resolved configuration. Loads no torch for built-in games."""
     info = _describe(config.game)
@@ -242,18 +285,17 @@ def _evaluation_problems(config: RunConfig) -> list[str]:
 def _contradictions(config: RunConfig) -> list[str]:
     """Returns what is wrong between keys that are each right by themselves."""
     problems = []
-    rows = config.rollout_rows
+    rows, share = config.rollout_rows, config.selfplay.opponents.latest_share
     if config.ppo.minibatch_size > rows:
         problems.append(
             f"ppo.minibatch_size: {config.ppo.minibatch_size} is more than the {rows} rows of a rollout "
             f"(game.num_games {config.game.num_games} * ppo.rollout_steps {config.ppo.rollout_steps} * "
-            f"(1 + selfplay.latest_share {config.selfplay.latest_share:g})); lower it or play more"
+            f"(1 + share of selfplay.opponents.latest {share:g})); lower it or play more"
         )
     if rows > _ROWS_MAX:
         problems.append(
             f"ppo.rollout_steps: a rollout of {rows:_} rows (game.num_games {config.game.num_games} * "
-            f"ppo.rollout_steps {config.ppo.rollout_steps} * (1 + selfplay.latest_share "
-            f"{config.selfplay.latest_share:g})) is more than "
-            f"{_ROWS_MAX:_}; lower one of them"
+            f"ppo.rollout_steps {config.ppo.rollout_steps} * (1 + share of selfplay.opponents.latest {share:g})) "
+            f"is more than {_ROWS_MAX:_}; lower one of them"
         )
     return problems

@@ -3,17 +3,20 @@
 One flat record per iteration goes to ``metrics.jsonl`` (one JSON object per line) and to TensorBoard; the horizontal
 axis is always ``agent_steps``. ``docs/metrics.md`` shows the same table, and a test keeps the two equal.
 
-Names contain placeholders: ``<head>`` is a head of the action space, ``<pilot>`` an opponent, ``<statistic>`` what the
-game itself reports. Everything under ``perf/`` depends on the clock; nothing else does, so two runs of one seed write
-the same records apart from ``perf/``. Reading and writing them is :mod:`headctl.run.records`.
+Names contain placeholders: ``<head>`` is a head of the action space, ``<pilot>`` an opponent in evaluation,
+``<opponent>`` one in training (a snapshot by its agent-steps, an anchor or a pilot by its name), ``<role>`` an
+exploiter, ``<statistic>`` what the game itself reports. Everything under ``perf/`` depends on the clock; nothing else
+does, so two runs of one seed write the same records apart from ``perf/``. Reading and writing them is
+:mod:`headctl.run.records`.
 """
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
+from headctl.run.metric import Metric
 from headctl.run.records import METRICS_FILE, MetricsError, MetricsWriter, Record, read_metrics
+from headctl.run.selfplay_metrics import SELFPLAY_METRICS
 
 __all__ = [
     "GROUPS",
@@ -29,36 +32,13 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric as the documentation shows it.
-
-    Attributes:
-        name: Name in the record; ``<head>``, ``<pilot>`` and ``<statistic>`` stand for any name.
-        unit: Unit of the value, ``1`` for a plain ratio.
-        meaning: What is measured, with the formula where there is one.
-        healthy: The range in which a good training keeps it.
-        remedy: What to change when it leaves that range.
-    """
-
-    name: str
-    unit: str
-    meaning: str
-    healthy: str
-    remedy: str
-
-    @property
-    def group(self) -> str:
-        """First part of the name: ``heads``, ``ppo`` ...; ``clock`` for names without a slash."""
-        return self.name.split("/", 1)[0] if "/" in self.name else "clock"
-
-
 GROUPS: dict[str, str] = {
     "clock": "Clock",
     "heads": "Heads: what the entropy controller sees and does",
     "policy": "Policy: all heads together",
     "ppo": "PPO: the update",
-    "selfplay": "Self-play: games against the pool",
+    "selfplay": "Self-play: games against the league",
+    "roles": "Exploiters",
     "env": "Game",
     "eval": "Evaluation: seeded matches against a named opponent",
     "perf": "Speed (depends on the clock and the machine)",
@@ -295,28 +275,7 @@ METRICS: tuple[Metric, ...] = (
         "0",
         "Any other number: see faults.jsonl; repair the game's observations or rewards, or lower ppo.learning_rate",
     ),
-    Metric("selfplay/pool_size", "policies", "Frozen snapshots in the pool", "grows to pool_size", "-"),
-    Metric(
-        "selfplay/games",
-        "games",
-        "Games against the pool that ended in this iteration",
-        "10 or more",
-        "Few: the win rate beside it is noise; read it over many iterations",
-    ),
-    Metric(
-        "selfplay/win_rate",
-        "1",
-        "wins / (wins + losses) of those games; draws are left out, see draw_rate",
-        "above 0.5: the agent beats its past selves",
-        "Below 0.5 for long: the agent forgets; raise selfplay.pool_size or lower ppo.learning_rate",
-    ),
-    Metric(
-        "selfplay/draw_rate",
-        "1",
-        "draws / games of those games",
-        "falls while the agent learns to finish",
-        "Near 1: nobody wins; lengthen the time limit or strengthen the shaping reward",
-    ),
+    *SELFPLAY_METRICS,
     Metric(
         "env/<statistic>",
         "see game",

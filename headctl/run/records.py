@@ -288,8 +288,8 @@ class MetricsWriter:
         step = int(record["agent_steps"])
         try:
             for key, value in record.items():
-                if "/" not in key:
-                    continue
+                if "/" not in key or (isinstance(value, str) and not key.endswith("/status")):
+                    continue  # the clock is the axis, and of names only a status has a number
                 number = float(HeadStatus[value]) if isinstance(value, str) else float(value)
                 if not math.isnan(number):
                     self._board.add_scalar(key, number, step)

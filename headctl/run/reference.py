@@ -4,6 +4,7 @@
 ``python -m headctl.run.reference docs`` brings them up to date, and ``configs/headctl.schema.json`` with them.
 """
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
@@ -55,7 +56,8 @@ def _allowed(field: FieldInfo) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(f"`{choice}`" for choice in choices)
     whole = kind is int or int in choices
-    names = {bool: "true or false", str: "text", dict: "mapping", list: "list of whole numbers"}
+    items = "names" if str in choices else "whole numbers"
+    names = {bool: "true or false", str: "text", dict: "mapping", list: f"list of {items}"}
     word = names.get(get_origin(kind) or kind, "whole number" if whole else "number")  # pyright: ignore[reportArgumentType] - any type may be asked for
     bounds = [
         f"{sign} {getattr(item, name):_}"
@@ -131,7 +133,7 @@ def with_tables(document: str, wanted: dict[str, str]) -> str:
 
 def _cell(text: str) -> str:
     """Escapes what a Markdown table would swallow."""
-    return text.replace("|", "\\|").replace("<head>", "\\<head>").replace("<pilot>", "\\<pilot>")
+    return re.sub(r"<(head|pilot|opponent|role)>", r"\\<\1>", text.replace("|", "\\|"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Everything that is asked of a checkpoint before a run takes it over."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,10 @@ from headctl.run.config import RunConfig
 from headctl.run.formats import migrated
 from headctl.run.manifest import FileMark
 from headctl.run.scheme import check_optimizer, check_scheme
-from headctl.selfplay.league import Snapshot
+from headctl.selfplay.league import Snapshot, check_same_scheme
+
+_NAME = re.compile(r"[\w+-][\w.+@-]*")
+_SNAPSHOT = re.compile(r"(\d{12,18})(_\w+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +24,13 @@ class Found:
 
     Attributes:
         state: As this version would have written it, without the configuration.
-        snapshots: The opponents in its pool.
-        marks: What their files are known by, by their age in agent-steps.
+        snapshots: The opponents in its pool, and then the anchors of other runs.
+        marks: What their files are known by, by their names.
     """
 
     state: dict[str, Any]
     snapshots: list[Snapshot]
-    marks: dict[int, FileMark]
+    marks: dict[str, FileMark]
 
 
 def checked(checkpoint: Checkpoint, config: RunConfig, mine: Mapping[str, Any], policy: Policy) -> Found:
@@ -48,22 +52,33 @@ def checked(checkpoint: Checkpoint, config: RunConfig, mine: Mapping[str, Any], 
         check_optimizer(state["learner"]["optimizer"]["state"], list(policy.parameters()))
         if checkpoint.agent_steps != state["collector"]["agent_steps"]:
             raise ValueError(f"collector.agent_steps: is {state['collector']['agent_steps']}")
-        ages = _ages(state["pool"]["snapshots"], config.selfplay.pool_size)
+        names = _names(state["pool"]["snapshots"], config.selfplay.pool_size)
+        anchors = state["league"].get("anchors", [])
         snapshots, marks = [], {}
-        for age in ages:
-            mark = checkpoint.marks.get(snapshot_key(age))
+        for name in (*names, *_plain_names(anchors, "league.anchors")):
+            mark = checkpoint.marks.get(snapshot_key(name))
             if mark is None and checkpoint.marks:
-                raise CheckpointError(f"{path}: its manifest does not know the opponent {snapshot_key(age)}")
-            snapshots.append(load_snapshot(path.parent.parent, age, mark))
+                raise CheckpointError(f"{path}: its manifest does not know the opponent {snapshot_key(name)}")
+            snapshots.append(load_snapshot(path.parent.parent, name, mark))
             check_scheme(dict(snapshots[-1].state), policy.state_dict(), "snapshot")
+            check_same_scheme(snapshots[-1], policy)
             if mark is not None:
-                marks[age] = mark
+                marks[name] = mark
     return Found(state, snapshots, marks)
 
 
-def _ages(written: list[Any], capacity: int) -> list[int]:
-    """Returns the ages of the opponents in a pool, oldest first."""
-    whole = all(isinstance(age, int) and not isinstance(age, bool) and 0 <= age < 10**18 for age in written)
-    if not whole or not 1 <= len(written) <= capacity or list(written) != sorted(set(written)):
-        raise ValueError(f"pool.snapshots: {written[:20]!r} are no ages of at most {capacity} opponents")
-    return list(written)
+def _names(written: list[Any], capacity: int) -> list[str]:
+    """Returns the names of the opponents in a pool, oldest first."""
+    names = _plain_names(written, "pool.snapshots")
+    ages = [int(_SNAPSHOT.fullmatch(name)[1]) if _SNAPSHOT.fullmatch(name) else -1 for name in names]  # pyright: ignore[reportOptionalSubscript] - asked before
+    if not 1 <= len(names) <= capacity or -1 in ages or ages != sorted(ages) or len(set(names)) != len(names):
+        raise ValueError(f"pool.snapshots: {written[:20]!r} are no names of at most {capacity} opponents, oldest first")
+    return names
+
+
+def _plain_names(written: Any, path: str) -> list[str]:
+    """Returns names that no path hides in."""
+    names = list(written)
+    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+        raise ValueError(f"{path}: {names[:20]!r} are no names of opponents")
+    return names

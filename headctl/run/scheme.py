@@ -6,6 +6,7 @@ the same shapes and dtypes.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,10 +18,13 @@ GROWING = (
     "learner.controller.reading",
     "learner.controller.agenda",
     "collector.game.history",
+    "league",
+    "scheme",
 )
 """Parts that are empty at the beginning, or as long as the course of the run made them."""
+_EXPLOITER = re.compile(r"^exploiters\.\w+\.")
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
-_LISTS = ("pool.snapshots",)
+_LISTS = ("pool.snapshots", "collector.in_play", "collector.pilots")
 _FINITE = (
     "learner.policy",
     "learner.optimizer",
@@ -49,7 +53,7 @@ def check_scheme(state: object, like: object, path: str = "") -> None:
     elif isinstance(like, list | tuple):
         if not isinstance(state, list | tuple):
             raise TypeError(f"{path}: is {_kind(state)}, expected a list")
-        if path in _LISTS:
+        if _as_of_main(path) in _LISTS:
             return
         if len(state) != len(like):
             raise ValueError(f"{path}: has {len(state)} entries, expected {len(like)}")
@@ -62,7 +66,7 @@ def check_scheme(state: object, like: object, path: str = "") -> None:
 def _check_mapping(state: object, like: Mapping[Any, Any], path: str) -> None:
     if not isinstance(state, Mapping):
         raise TypeError(f"{path or 'the state'}: is {_kind(state)}, expected named entries")
-    if path.startswith(GROWING):
+    if _as_of_main(path).startswith(GROWING):
         _check_plain(state, path)
         return
     for missing in like.keys() - state.keys():
@@ -89,7 +93,7 @@ def check_finite(tensor: Tensor, path: str) -> None:
     Raises:
         ValueError: NaN or infinity where the run would be spoilt by it.
     """
-    if path.startswith(_FINITE) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+    if _as_of_main(path).startswith(_FINITE) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{path}: holds NaN or infinity")
 
 
@@ -126,6 +130,11 @@ def check_optimizer(state: Mapping[str, Any], parameters: Sequence[Tensor]) -> N
         for name, entry in remembered.items():
             like = torch.zeros(()) if name == "step" else parameters[index].detach()
             _check_tensor(entry, like, f"learner.optimizer.state.{index}.{name}")
+
+
+def _as_of_main(path: str) -> str:
+    """Returns a path in an exploiter's state as it is called in that of the main agent."""
+    return _EXPLOITER.sub("", path)
 
 
 def _joined(path: str, key: object) -> str:

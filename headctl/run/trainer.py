@@ -24,28 +24,26 @@ from headctl.run.checkpoint import (
     Checkpoint,
     CheckpointError,
     list_checkpoints,
-    load_snapshot,
     newest_usable,
     save_checkpoint,
-    save_snapshot,
     set_aside,
-    snapshot_key,
-    snapshot_path,
 )
 from headctl.run.config import RunConfig
 from headctl.run.diagnosis import RunFailedError, TooManyFaultsError, note_fault
+from headctl.run.exploiters import make_exploiters
+from headctl.run.keeper import LeagueKeeper, reason
 from headctl.run.memory import resident_mb
 from headctl.run.resume import checked
 from headctl.selfplay.catalog import make
 from headctl.selfplay.collector import SelfPlayCollector
+from headctl.selfplay.entropies import entropies_by_opponent, entropy_metrics
 from headctl.selfplay.games import VectorGame
-from headctl.selfplay.league import OpponentPool, Snapshot
+from headctl.selfplay.league import Snapshot, scheme_of
 from headctl.selfplay.match import PolicyPlayer, evaluate_against_pilots
 from headctl.selfplay.results import MatchResult
 
 if TYPE_CHECKING:
     from headctl.run.callbacks import Callback
-    from headctl.run.manifest import FileMark
 
 __all__ = ["Trainer", "build_agent", "load_agent", "load_policy"]
 
@@ -62,6 +60,9 @@ class Trainer:
         run_dir: The run's folder.
         policy: The policy as it is now.
         controller: Its temperatures.
+        league: Its opponents, with what is known of them.
+        pool: The frozen policies among them that are of this run.
+        exploiters: Agents that train beside it, by role.
         agent_steps: Decisions taken so far by agents that the learner controls.
         iteration: Rounds of rollout and update so far.
         skipped_in_a_row: Updates left out since the last one that could be used.
@@ -96,14 +97,25 @@ class Trainer:
             PPOOptions(**config.ppo.model_dump(exclude={"rollout_steps"})),
             _generator(seeds["minibatches"], "cpu"),
         )
-        self.pool = OpponentPool(config.selfplay.pool_size, np.random.Generator(np.random.PCG64(seeds["opponents"])))
+        self._tell = tell or warn
+        self._keeper = LeagueKeeper(
+            config,
+            run_dir,
+            self.policy,
+            random=np.random.Generator(np.random.PCG64(seeds["opponents"])),
+            pilots=game.pilot_names,
+            tell=self._tell,
+            resume=resume,
+        )
+        self.league = self._keeper.league
+        self.pool = self.league.pool
         self._streams = {"actions": _generator(seeds["actions"], self._device), "minibatches": self.learner.generator}
         self.collector = SelfPlayCollector(
             game,
             self.policy,
-            self.pool,
+            self.league,
             steps=config.ppo.rollout_steps,
-            latest_share=config.selfplay.latest_share,
+            latest_share=config.selfplay.opponents.latest_share,
             slots=config.selfplay.slots,
             slot_iterations=config.selfplay.slot_iterations,
             generator=self._streams["actions"],
@@ -114,16 +126,15 @@ class Trainer:
         self.saved_at: int | None = None
         self.before_save: Callable[[], None] = lambda: None
         self.callbacks: Sequence[Callback] = ()
-        self._tell = tell or warn
+        self.exploiters = make_exploiters(config, self.policy, self.league, self._make_training_game)
         self._save_due = False
         self._failed_saves = 0
-        self._marks: dict[int, FileMark] = {}
         self._elapsed_before = 0.0
         self._started = time.perf_counter()
         if resume:
             self._resume()
         else:
-            self._freeze()
+            self._keeper.freeze(self.policy, 0)
 
     @property
     def agent_steps(self) -> int:
@@ -157,17 +168,36 @@ class Trainer:
                     record |= result.metrics(f"eval/{name}")
                 for callback in self.callbacks:
                     callback.on_evaluation(results, self.agent_steps)
-            # Schedules of performance may follow any metric by its name; win_rate is short for the one of self-play.
-            self.controller.report(win_rate=record["selfplay/win_rate"], **record)
-            if _crossed(before, self.agent_steps, config.selfplay.snapshot_every):
-                self._freeze()
-                self.controller.opponents_changed()
-                for callback in self.callbacks:
-                    callback.on_league_change([snapshot.name for snapshot in self.pool.snapshots], self.agent_steps)
+            # Schedules of performance may follow any metric by its name; these two have short ones.
+            self.controller.report(
+                win_rate=record["selfplay/win_rate"], league_win_rate=record["selfplay/league_win_rate"], **record
+            )
+            self._change_league(before, record)
             if done or _crossed(before, self.agent_steps, config.checkpoint.every):
                 self._save_due = True
             yield record
             self._after_record(faults)
+
+    def _change_league(self, before: int, record: dict[str, Any]) -> None:
+        """Has frozen players meet, exploiters take their turns, and whoever is due enter the league."""
+        self._keeper.play_pairs(self.iteration, self._make_training_game)
+        changed = False
+        for exploiter in self.exploiters.values():
+            told, entered = exploiter.turn(self._keeper.freeze, self.agent_steps, self.progress)
+            record |= told
+            changed |= bool(entered)
+        # In a row of updates that were left out the policy may be spoilt: nothing of it enters.
+        if not self.skipped_in_a_row and self.league.is_due(before, self.agent_steps):
+            self._keeper.freeze(self.policy, self.agent_steps)
+            changed = True
+        if not changed:
+            return
+        self.controller.opponents_changed()
+        reheat = self.config.selfplay.reheat
+        if reheat.by > 0.0:
+            self.controller.reheat(reheat.by, reheat.steps)
+        for callback in self.callbacks:
+            callback.on_league_change(self.pool.names, self.agent_steps)
 
     def _after_record(self, faults: Mapping[str, int]) -> None:
         if self.skipped_in_a_row >= self.config.faults.max_skipped:
@@ -187,7 +217,7 @@ class Trainer:
             self.save()
         except OSError as error:
             self._failed_saves += 1
-            problem = f"the checkpoint at {self.agent_steps} agent-steps cannot be written: {_reason(error)}"
+            problem = f"the checkpoint at {self.agent_steps} agent-steps cannot be written: {reason(error)}"
             last = "there is none yet" if self.saved_at is None else f"the last one is of {self.saved_at}"
             if self.agent_steps >= self.config.total_steps:
                 raise RunFailedError(
@@ -200,12 +230,15 @@ class Trainer:
             self._tell(f"checkpoints can be written again: {self.agent_steps} agent-steps")
         self._failed_saves = 0
 
-    def _iterate(self) -> tuple[dict[str, float], dict[str, int]]:
+    def _iterate(self) -> tuple[dict[str, Any], dict[str, int]]:
         """Plays and learns once; returns the record, and the terms that were not finite with their counts."""
         started = time.perf_counter()
         before = self.agent_steps
         self._game.set_progress(self.progress)
         rollout, last_value, against_pool = self.collector.collect()
+        taken = self.agent_steps - before
+        self.league.record(self.collector.results, taken)
+        entropies = entropies_by_opponent(self.policy, rollout, self.collector.slot_of_row, self.collector.in_play)
         played = time.perf_counter()
         self.controller.advance(agent_steps=self.agent_steps, iterations=self.iteration)
         learned, faults = self._learn(rollout, last_value)
@@ -214,16 +247,16 @@ class Trainer:
         self.iteration += 1
         if faults:
             self._note(faults, learned)
-        taken = self.agent_steps - before
         record = {
             "agent_steps": self.agent_steps,
             "iteration": self.iteration,
             "progress": self.progress,
             **learned,
-            "selfplay/pool_size": len(self.pool),
             "selfplay/games": against_pool.games,
             "selfplay/win_rate": against_pool.win_rate,
             "selfplay/draw_rate": against_pool.draws / against_pool.games if against_pool.games else math.nan,
+            **self.league.metrics(self.collector.in_play, self.collector.results, self.agent_steps),
+            **entropy_metrics(entropies),
             **{f"env/{name}": value for name, value in self._game.pop_statistics().items()},
             "perf/agent_steps_per_s": taken / (updated - started),
             "perf/rollout_s": played - started,
@@ -301,14 +334,8 @@ class Trainer:
             gamma=config.ppo.gamma,
         )
 
-    def _freeze(self) -> None:
-        """Puts a copy of the policy into the pool and on disk."""
-        snapshot = Snapshot.of(self.policy, self.agent_steps)
-        self.pool.add(snapshot)
-        try:
-            self._marks[snapshot.agent_steps] = save_snapshot(self.run_dir, snapshot)
-        except OSError as error:
-            self._tell(f"the snapshot {snapshot.name} cannot be written yet: {_reason(error)}")
+    def _make_training_game(self, num_games: int, seed: int) -> VectorGame:
+        return self._make_game(self.config.game.options, num_games, seed)
 
     def save(self) -> Path:
         """Writes a checkpoint of everything and returns its file.
@@ -317,14 +344,7 @@ class Trainer:
             OSError: It cannot be written; the older ones are still there.
         """
         self.before_save()
-        for snapshot in self.pool.snapshots:
-            # Missing where the disk was full or somebody tidied up: the pool in memory still has it.
-            if (
-                snapshot.agent_steps not in self._marks
-                or not snapshot_path(self.run_dir, snapshot.agent_steps).exists()
-            ):
-                self._marks[snapshot.agent_steps] = save_snapshot(self.run_dir, snapshot)
-        self._marks = {snapshot.agent_steps: self._marks[snapshot.agent_steps] for snapshot in self.pool.snapshots}
+        files = self._keeper.save_missing()
         settings = self.config.checkpoint
         path = save_checkpoint(
             self.run_dir,
@@ -332,7 +352,7 @@ class Trainer:
             self.state_dict(),
             keep=settings.keep,
             milestones=settings.milestones,
-            snapshots={snapshot_key(steps): mark for steps, mark in self._marks.items()},
+            snapshots=files,
         )
         self.saved_at = self.agent_steps
         self._save_due = False
@@ -345,7 +365,9 @@ class Trainer:
             "elapsed_s": self._elapsed_before + time.perf_counter() - self._started,
             "learner": self.learner.state_dict(),
             "collector": self.collector.state_dict(),
-            "pool": self.pool.state_dict(),
+            **self._keeper.state_dict(),
+            "exploiters": {role: exploiter.state_dict() for role, exploiter in self.exploiters.items()},
+            "scheme": scheme_of(self.policy),
             "streams": {name: stream.get_state() for name, stream in self._streams.items()},
             "restores": self.restores,
             "config": self.config.model_dump(mode="python"),
@@ -358,14 +380,14 @@ class Trainer:
             state: As :meth:`state_dict` returns it.
             snapshots: The opponents that it names; ``None``: they are read from the run's folder.
         """
-        if snapshots is None:
-            snapshots = [load_snapshot(self.run_dir, int(steps)) for steps in state["pool"]["snapshots"]]
         self.iteration = int(state["iteration"])
         self._elapsed_before = float(state["elapsed_s"])
         self._started = time.perf_counter()
         self.restores = int(state["restores"])
         self.learner.load_state_dict(state["learner"])
-        self.pool.load_state_dict(state["pool"], snapshots)
+        self._keeper.load_state_dict(state, snapshots)
+        for role, exploiter in self.exploiters.items():
+            exploiter.load_state_dict(state["exploiters"][role])
         self.collector.load_state_dict(state["collector"])
         for name, stream in self._streams.items():
             stream.set_state(state["streams"][name])
@@ -399,7 +421,7 @@ class Trainer:
         found = checked(checkpoint, self.config, self.state_dict(), self.policy)
         with fitting(checkpoint):
             self.load_state_dict(found.state, found.snapshots)
-        self._marks = found.marks
+        self._keeper.marks = found.marks
 
 
 def _crossed(before: int, after: int, every: int) -> bool:
@@ -412,8 +434,3 @@ def _integer(seed: np.random.SeedSequence) -> int:
 
 def _generator(seed: np.random.SeedSequence, device: torch.device | str) -> torch.Generator:
     return torch.Generator(device=device).manual_seed(_integer(seed))
-
-
-def _reason(error: OSError) -> str:
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or type(error).__name__}"

@@ -4,13 +4,13 @@ Shapes: T steps, N games, A seats, R rows of the learner, P opponents in play at
 K choices.
 
 The first games are played by the latest policy on both sides, and both sides are training data. In the others the
-learner has one side, the seats alternate from game to game, and the other side belongs to one of P frozen opponents,
-an equal share of games each.
+learner has one side, the seats alternate from game to game, and the other side belongs to one of P opponents, an equal
+share of games each: frozen policies, or scripted pilots of the game.
 """
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,8 +20,16 @@ from headctl.policy.network import Policy
 from headctl.ppo.rollout import Rollout
 from headctl.selfplay.faults import GameFaultError, raised
 from headctl.selfplay.games import DRAW, RUNNING, GameStep, Observations, VectorGame, mask_sizes
-from headctl.selfplay.league import OpponentPool, OpponentStack
+from headctl.selfplay.league import Opponent, OpponentStack, Pilot
 from headctl.selfplay.results import MatchResult
+
+
+class Opponents(Protocol):
+    """Whoever says against whom the next games are played."""
+
+    def draw(self, count: int) -> Sequence[Opponent]:
+        """Returns one opponent per slot."""
+        ...
 
 
 class Seating:
@@ -33,6 +41,7 @@ class Seating:
         learner: int64 ``[R]``, ascending.
         opponents: int64 ``[P, M]``.
         learner_side: Side of the learner in every game ``[N]``; in games against itself, 0.
+        slot_of_game: Slot of the opponent in every game ``[N]``; in games against itself, -1.
     """
 
     def __init__(self, num_games: int, seat_sides: tuple[int, ...], *, latest_share: float, slots: int) -> None:
@@ -69,6 +78,8 @@ class Seating:
         # Neighbouring games go to different opponents by twos, so that each opponent meets the learner on both sides.
         theirs = rows[~own].view(against_pool, per_side)
         slot_of_game = (torch.arange(against_pool) // 2) % max(self.slots, 1)
+        own_games = torch.full((self.latest_games,), -1)
+        self.slot_of_game = torch.cat([own_games, slot_of_game])
         order = torch.argsort(slot_of_game, stable=True)
         per_slot = per_side * against_pool // max(self.slots, 1)
         self.opponents = theirs[order].reshape(self.slots, per_slot)
@@ -80,13 +91,15 @@ class SelfPlayCollector:
     Attributes:
         agent_steps: Decisions taken so far by living agents that the learner controls.
         game_s: Seconds that the games took of the last rollout; on a GPU, until their work was handed over.
+        in_play: The opponent in every slot ``[P]``, by name.
+        results: Of the last rollout: games that ended, by opponent, from the learner's side.
     """
 
     def __init__(
         self,
         game: VectorGame,
         policy: Policy,
-        pool: OpponentPool,
+        pool: Opponents,
         *,
         steps: int,
         latest_share: float,
@@ -100,7 +113,7 @@ class SelfPlayCollector:
         Args:
             game: The games.
             policy: The learner's policy, acting as it is at each moment.
-            pool: Frozen opponents; not empty by the first rollout.
+            pool: Who is drawn from; not empty by the first rollout.
             steps: Decisions per game and rollout T.
             latest_share: Share of games in which the learner plays itself.
             slots: Largest number of opponents in play at once.
@@ -116,7 +129,12 @@ class SelfPlayCollector:
         self._learner = seating.learner.to(game.device)
         self._opponents = seating.opponents.to(game.device)
         self._learner_side = seating.learner_side.to(game.device)
-        self._in_pool_game = torch.arange(game.num_games, device=game.device) >= seating.latest_games
+        self._slot_of_game = seating.slot_of_game.to(game.device)
+        self._in_pool_game = self._slot_of_game >= 0
+        self._pilot_rows: dict[str, Tensor] = {}
+        self._pilots: list[str] = []
+        self.in_play: list[str] = []
+        self.results: dict[str, MatchResult] = {}
         self._stack = OpponentStack(policy, seating.slots) if seating.slots else None
         self._iterations_left = 0
         # A game that was under way when its opponent changed says nothing about either of them.
@@ -158,16 +176,19 @@ class SelfPlayCollector:
         """
         self._change_opponents()
         self.game_s = 0.0
-        results = torch.zeros(3, dtype=torch.int64, device=self._game.device)
+        results = torch.zeros(max(self._seating.slots, 1), 3, dtype=torch.int64, device=self._game.device)
         for step in range(self._steps):
-            results += self._play(step)
+            self._play(step, results)
         _, last_value = self._policy(self._rows(self._seen.observation, self._learner))
         self.agent_steps += int(self._rollout.alive.sum())
-        wins, losses, draws = results.tolist()
-        return self._rollout, last_value, MatchResult(wins, losses, draws)
+        played = [MatchResult(*counts) for counts in results.tolist()]
+        self.results = {}
+        for name, result in zip(self.in_play, played, strict=False):
+            self.results[name] = self.results.get(name, MatchResult(0, 0, 0)) + result
+        return self._rollout, last_value, sum(played, MatchResult(0, 0, 0))
 
-    def _play(self, step: int) -> Tensor:
-        """Plays one decision of every game; returns wins, losses and draws against frozen opponents."""
+    def _play(self, step: int, results: Tensor) -> None:
+        """Plays one decision of every game; adds wins, losses and draws ``[P, 3]`` to ``results``."""
         seen, rollout, heads = self._seen, self._rollout, self._policy.action_heads
         observation = self._rows(seen.observation, self._learner)
         masks = {name: self._rows(mask, self._learner) for name, mask in seen.masks.items()}
@@ -180,13 +201,16 @@ class SelfPlayCollector:
             self._put({name: action.flatten(0, 1) for name, action in drawn.items()}, self._opponents.flatten())
         shape = (self._game.num_games, self._game.num_seats)
         chosen = heads.to_game(self._actions)
+        for pilot, rows in self._pilot_rows.items():
+            for name, action in self._game.pilot_actions(pilot).items():
+                chosen[name][rows] = self._rows(action, rows).to(chosen[name].dtype)
         given = {name: action.unflatten(0, shape) for name, action in chosen.items()}
         started = time.perf_counter()
         played = self._step(step, given)
         self.game_s += time.perf_counter() - started
         self._store(step, played)
         self._seen = Observations(played.observation, played.masks)
-        return self._count(played)
+        self._count(played, results)
 
     def _step(self, step: int, actions: Actions) -> GameStep:
         """Plays one decision; an error of the game becomes one that says how to see it again.
@@ -219,24 +243,45 @@ class SelfPlayCollector:
         reward, alive = (self._rows(entry, self._learner) for entry in (played.reward, played.alive))
         self._rollout.store_outcome(step, reward, done.float(), bootstrap, alive.float())
 
-    def _count(self, played: GameStep) -> Tensor:
+    def _count(self, played: GameStep, results: Tensor) -> None:
         outcome = played.outcome
         over = outcome != RUNNING
         counted = over & self._counts
-        drawn = outcome == DRAW
-        won = ~drawn & (outcome - 1 == self._learner_side)
+        kind = torch.where(outcome == DRAW, 2, (outcome - 1 != self._learner_side).to(torch.int64))
+        cell = 3 * self._slot_of_game.clamp(min=0) + kind
+        results.view(-1).scatter_add_(0, cell, counted.to(torch.int64))
         self._counts |= over & self._in_pool_game
-        return torch.stack([(counted & kind).sum() for kind in (won, ~won & ~drawn, drawn)])
 
     def _change_opponents(self) -> None:
         if self._stack is None:
             return
         if self._iterations_left == 0:
-            for slot, snapshot in enumerate(self._pool.draw(self._seating.slots)):
-                self._stack.load(slot, snapshot)
+            drawn = self._pool.draw(self._seating.slots)
+            for slot, opponent in enumerate(drawn):
+                if not isinstance(opponent, Pilot):
+                    self._stack.load(slot, opponent)
+            self._seat(
+                [opponent.name for opponent in drawn],
+                [opponent.name if isinstance(opponent, Pilot) else "" for opponent in drawn],
+            )
             self._counts.zero_()
             self._iterations_left = self._slot_iterations
         self._iterations_left -= 1
+
+    def _seat(self, names: list[str], pilots: list[str]) -> None:
+        """Notes who sits where; ``pilots`` names the scripted ones and is ``""`` for the others."""
+        self.in_play, self._pilots = names, pilots
+        slots: dict[str, list[int]] = {}
+        for slot, pilot in enumerate(pilots):
+            if pilot:
+                slots.setdefault(pilot, []).append(slot)
+        # Pilots act in the game's own units, over whatever the stack has drawn for their slots.
+        self._pilot_rows = {pilot: self._opponents[taken].flatten() for pilot, taken in slots.items()}
+
+    @property
+    def slot_of_row(self) -> Tensor:
+        """Slot of the opponent of every row of the learner ``[R]``; -1 in games against itself."""
+        return self._slot_of_game[self._learner // self._game.num_seats]
 
     @staticmethod
     def _rows(entry: Tensor, rows: Tensor) -> Tensor:
@@ -255,6 +300,8 @@ class SelfPlayCollector:
             "masks": {name: mask.clone() for name, mask in self._seen.masks.items()},
             "counts": self._counts.clone(),
             "iterations_left": self._iterations_left,
+            "in_play": list(self.in_play),
+            "pilots": list(self._pilots),
             "opponents": {} if self._stack is None else self._stack.state_dict(),
             "agent_steps": self.agent_steps,
         }
@@ -271,4 +318,5 @@ class SelfPlayCollector:
         self._iterations_left = int(state["iterations_left"])
         if self._stack is not None:
             self._stack.load_state_dict(state["opponents"])
+            self._seat(list(state["in_play"]), list(state["pilots"]))
         self.agent_steps = int(state["agent_steps"])

@@ -3,14 +3,14 @@
 Shapes: P opponents in play at once, M rows per opponent, F features, K choices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from headctl.policy.actions import Actions
@@ -22,29 +22,89 @@ class Snapshot:
     """A frozen policy.
 
     Attributes:
-        agent_steps: Age: how many agent-steps the learner had taken.
+        agent_steps: Age: how many agent-steps the run's main learner had taken.
         state: Weights and statistics of the normaliser; never changed after the copy.
+        label: Name of a policy that is not the main learner's own past; ``""`` for those.
+        scheme: What its observations and actions are, see :func:`scheme_of`; empty where nobody wrote it down.
     """
 
     agent_steps: int
     state: Mapping[str, Tensor]
+    label: str = ""
+    scheme: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Unique in a run; sorts by age."""
-        return f"{self.agent_steps:012d}"
+        return self.label or f"{self.agent_steps:012d}"
 
     @classmethod
-    def of(cls, policy: Policy, agent_steps: int) -> "Snapshot":
+    def of(cls, policy: Policy, agent_steps: int, label: str = "") -> "Snapshot":
         """Freezes a copy of a policy as it is now."""
-        return cls(agent_steps, {name: tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()})
+        state = {name: tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()}
+        return cls(agent_steps, state, label, scheme_of(policy))
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """A scripted opponent of the game that sits in a slot like a frozen policy.
+
+    Attributes:
+        name: One of the game's ``pilot_names``.
+    """
+
+    name: str
+
+
+Opponent = Snapshot | Pilot
+
+
+def scheme_of(policy: Policy) -> dict[str, Any]:
+    """Returns what a policy sees and does, as plain data: two policies may meet only where this is the same.
+
+    The shapes of the weights say less: two heads may have the same sizes and other names, or another order.
+    """
+    heads = policy.action_heads
+    return {
+        "observation": policy.normalizer.mean.shape[0],
+        "heads": [[head.name, type(head).__name__, head.num_params] for head in heads.heads],
+        "activation": [type(layer).__name__ for layer in policy.trunk if not isinstance(layer, nn.Linear)],
+    }
+
+
+def check_same_scheme(snapshot: Snapshot, policy: Policy) -> None:
+    """Makes sure that a frozen policy can play in the place of a policy.
+
+    Raises:
+        ValueError: Other observations, heads or network, in one line that says which.
+    """
+    mine = scheme_of(policy)
+    for key, value in mine.items():
+        theirs = snapshot.scheme.get(key, value)
+        if theirs != value:
+            raise ValueError(f"opponent {snapshot.name}: its {key} are {theirs}, here they are {value}")
+    weights = policy.state_dict()
+    for name in weights.keys() ^ snapshot.state.keys():
+        raise ValueError(f"opponent {snapshot.name}: {name} is in one network and not in the other")
+    for name, weight in weights.items():
+        other = snapshot.state[name]
+        if other.shape != weight.shape or other.dtype != weight.dtype:
+            raise ValueError(
+                f"opponent {snapshot.name}: {name} has the shape {list(other.shape)}, here {list(weight.shape)}: "
+                "another network, game or set of heads"
+            )
 
 
 class OpponentPool:
-    """Snapshots of the learner's past, oldest first, at most ``capacity`` of them.
+    """Snapshots of a run's past, oldest first, at most ``capacity`` of them.
 
-    When it is full, the snapshot leaves whose neighbours in age are closest together, so that the pool goes on spanning
-    the whole past; the oldest and the newest always stay.
+    When it is full, one leaves so that the ages of the others stay spaced like logarithms: the recent past densely,
+    the far past thinly. The oldest and the newest always stay, and so do those that somebody holds fast.
+
+    Attributes:
+        capacity: Largest number of snapshots.
+        snapshots: Oldest first.
+        random: Random stream of draws.
     """
 
     def __init__(self, capacity: int, random: np.random.Generator) -> None:
@@ -61,31 +121,55 @@ class OpponentPool:
             raise ValueError(f"selfplay.pool_size: must be at least 1, got {capacity}")
         self.capacity = capacity
         self.snapshots: list[Snapshot] = []
-        self._random = random
+        self.random = random
 
     def __len__(self) -> int:
         """Returns the number of snapshots."""
         return len(self.snapshots)
 
-    def add(self, snapshot: Snapshot) -> None:
-        """Takes in a snapshot younger than all others; may drop one.
+    def add(self, snapshot: Snapshot, keep: Collection[str] = ()) -> Snapshot | None:
+        """Takes in a snapshot no older than all others.
+
+        Args:
+            snapshot: The new one.
+            keep: Names of snapshots that shall stay.
+
+        Returns:
+            The snapshot that had to leave for it.
 
         Raises:
-            ValueError: A snapshot that is not the youngest.
+            ValueError: A snapshot that is older than another, or a name that is taken.
         """
-        if self.snapshots and snapshot.agent_steps <= self.snapshots[-1].agent_steps:
-            youngest = self.snapshots[-1].agent_steps
+        youngest = self.snapshots[-1].agent_steps if self.snapshots else -1
+        if snapshot.agent_steps < youngest or (snapshot.name in self.names and not snapshot.label):
             raise ValueError(f"a snapshot must be younger than {youngest} agent-steps, got {snapshot.agent_steps}")
+        if snapshot.name in self.names:
+            raise ValueError(f"there is a snapshot {snapshot.name!r} already")
         self.snapshots.append(snapshot)
-        if len(self.snapshots) > self.capacity:
-            del self.snapshots[self._most_redundant()]
+        if len(self.snapshots) <= self.capacity:
+            return None
+        return self.snapshots.pop(self._most_redundant(keep))
 
-    def _most_redundant(self) -> int:
+    @property
+    def names(self) -> list[str]:
+        """Names of the snapshots, oldest first."""
+        return [snapshot.name for snapshot in self.snapshots]
+
+    def _most_redundant(self, keep: Collection[str]) -> int:
+        """Returns whose leaving makes the smallest hole among the logarithms of the ages.
+
+        Where everybody is held fast, the one who is so as if nobody were: a cap is a cap.
+        """
         if len(self.snapshots) <= 2:
             return 0
-        ages = [snapshot.agent_steps for snapshot in self.snapshots]
-        gaps = [ages[index + 1] - ages[index - 1] for index in range(1, len(ages) - 1)]
-        return 1 + int(np.argmin(gaps))
+        steps = np.array([snapshot.agent_steps for snapshot in self.snapshots], np.float64)
+        ages = steps[-1] - steps
+        # In units of the newest distance, so that evenly taken snapshots have the ages 0, 1, 2, 3 ...
+        unit = min((age for age in ages if age > 0.0), default=1.0)
+        places = np.log1p(ages / unit)
+        holes = {index: float(places[index - 1] - places[index + 1]) for index in range(1, len(places) - 1)}
+        free = {index: hole for index, hole in holes.items() if self.snapshots[index].name not in keep}
+        return min(free or holes, key=(free or holes).__getitem__)
 
     def draw(self, count: int) -> list[Snapshot]:
         """Returns ``count`` snapshots, uniformly at random; different ones as far as the pool goes.
@@ -96,14 +180,14 @@ class OpponentPool:
         if not self.snapshots:
             raise ValueError("the pool of opponents is empty: add a snapshot before drawing from it")
         rounds = -(-count // len(self.snapshots))
-        order = [index for _ in range(rounds) for index in self._random.permutation(len(self.snapshots))]
+        order = [index for _ in range(rounds) for index in self.random.permutation(len(self.snapshots))]
         return [self.snapshots[index] for index in order[:count]]
 
     def state_dict(self) -> dict[str, Any]:
         """Returns names and random stream; the snapshots themselves are stored once each, by the run."""
         return {
-            "snapshots": [snapshot.agent_steps for snapshot in self.snapshots],
-            "random": self._random.bit_generator.state,
+            "snapshots": self.names,
+            "random": self.random.bit_generator.state,
         }
 
     def load_state_dict(self, state: Mapping[str, Any], snapshots: Sequence[Snapshot]) -> None:
@@ -112,10 +196,10 @@ class OpponentPool:
         Raises:
             ValueError: Other snapshots than the state names.
         """
-        if [snapshot.agent_steps for snapshot in snapshots] != list(state["snapshots"]):
+        if [snapshot.name for snapshot in snapshots] != list(state["snapshots"]):
             raise ValueError(f"the state names the snapshots {list(state['snapshots'])}, got others")
         self.snapshots = list(snapshots)
-        self._random.bit_generator.state = state["random"]
+        self.random.bit_generator.state = state["random"]
 
 
 class OpponentStack:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from headctl.run.checkpoint import (
+    FORMAT,
     CheckpointError,
     OtherFormatError,
     checkpoint_path,
@@ -131,8 +132,8 @@ def test_without_a_whole_checkpoint_the_newest_problem_is_named(tmp_path):
 def test_a_newer_format_is_refused_and_not_passed_over(tmp_path):
     saved(tmp_path, 10)
     path = saved(tmp_path, 20)
-    torch.save({"format": 3, "headctl": "9.1", "agent_steps": 20, "state": {}}, path)
-    with pytest.raises(OtherFormatError, match=r"format 3, written by headctl 9.1; .*Use the version that wrote it"):
+    torch.save({"format": FORMAT + 1, "headctl": "9.1", "agent_steps": 20, "state": {}}, path)
+    with pytest.raises(OtherFormatError, match=rf"format {FORMAT + 1}, written by headctl 9.1; .*Use the version that wrote it"):
         newest(tmp_path)
 
 
@@ -260,6 +261,6 @@ def test_a_stored_checkpoint_of_format_1_is_migrated_and_goes_on(tmp_path):
     records = list(trainer.iterations())
     assert records[0]["iteration"] == 7
     newer = read_checkpoint(list_checkpoints(run)[-1])
-    assert newer.format == 2
+    assert newer.format == FORMAT
     assert newer.agent_steps == trainer.agent_steps >= 400
     assert Trainer(config, run, resume=True).agent_steps == trainer.agent_steps

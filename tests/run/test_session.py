@@ -16,7 +16,11 @@ total_steps: 1500
 game: {num_games: 16, options: {time_limit_s: 4}}
 policy: {hidden: [16]}
 ppo: {rollout_steps: 16, epochs: 2, minibatch_size: 128}
-selfplay: {snapshot_every: 400, slots: 2, pool_size: 2}
+selfplay:
+  snapshot_every: 400
+  slots: 2
+  pool_size: 2
+  roles: {main_exploiter: {share: 0.2, num_games: 4}, league_exploiter: {share: 0.2, num_games: 4}}
 evaluation: {games: 8}
 checkpoint: {every: 300, keep: 1}
 run: {tensorboard: false}

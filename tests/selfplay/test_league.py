@@ -37,12 +37,27 @@ def pool_of(ages, capacity):
         ([0, 1, 2], 5, [0, 1, 2]),
         ([0, 1, 2], 1, [2]),
         ([0, 1, 2, 3], 2, [0, 3]),
-        ([0, 10, 11, 30], 3, [0, 11, 30]),  # around 10: 11, around 11: 20
-        ([0, 10, 19, 20], 3, [0, 10, 20]),  # around 10: 19, around 19: 10
+        # Ages 30, 20, 19, 0 in units of 19: log 49/19, log 39/19, log 2, 0. Around 10: log 49/38, around 11: log 39/19.
+        ([0, 10, 11, 30], 3, [0, 11, 30]),
+        # Ages 20, 10, 1, 0: log 21, log 11, log 2, 0. Around 10: log 21/2 = 2.35, around 19: log 11 = 2.40.
+        ([0, 10, 19, 20], 3, [0, 19, 20]),
+        # Evenly taken: ages 4, 3, 2, 1, 0, holes log 5/3, log 2, log 3.
+        ([0, 1, 2, 3, 4], 4, [0, 2, 3, 4]),
     ],
 )
-def test_the_snapshot_with_the_closest_neighbours_leaves(ages, capacity, left):
+def test_the_snapshot_leaves_that_makes_the_smallest_hole_among_the_logarithms_of_the_ages(ages, capacity, left):
     assert pool_of(ages, capacity) == left
+
+
+def test_those_who_are_held_fast_stay_as_long_as_somebody_else_can_leave():
+    pool = OpponentPool(4, numpy_stream(0))
+    for age in range(4):
+        pool.add(Snapshot(age, {}))
+    assert pool.add(Snapshot(4, {}), keep=[f"{1:012d}"]).agent_steps == 2
+    assert [snapshot.agent_steps for snapshot in pool.snapshots] == [0, 1, 3, 4]
+    # Everybody is held: a cap is a cap, and the rule is the same as if nobody were.
+    assert pool.add(Snapshot(5, {}), keep=pool.names).agent_steps == 1
+    assert len(pool) == 4
 
 
 @given(steps=st.lists(st.integers(1, 1000), min_size=1, max_size=60), capacity=st.integers(2, 8))
@@ -55,10 +70,14 @@ def test_the_oldest_and_the_newest_stay_and_the_pool_is_never_too_large(steps, c
     assert (left[0], left[-1]) == (ages[0], ages[-1])
 
 
-def test_a_full_pool_goes_on_spanning_the_past():
+def test_a_full_pool_spans_the_past_like_logarithms():
     left = pool_of(range(0, 1000, 10), 8)
     assert (left[0], left[-1]) == (0, 990)
-    assert np.diff(left).max() <= 400  # no more than twice and a half the even spacing of 990 / 7
+    ages = (990 - np.array(left)) / 10
+    steps = -np.diff(np.log1p(ages))
+    assert steps.max() <= 2.5 * np.log(100) / 7  # no more than twice and a half the even spacing of the logarithms
+    assert sorted(steps)[3] >= 0.5 * np.log(100) / 7
+    assert ages[-3:].tolist() == [3, 1, 0] or ages[-3:].tolist() == [2, 1, 0]
 
 
 def test_snapshots_come_in_order_of_age():
