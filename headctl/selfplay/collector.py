@@ -145,6 +145,11 @@ class SelfPlayCollector:
         """Agents R that the learner controls."""
         return len(self._learner)
 
+    @property
+    def rollout(self) -> Rollout:
+        """The storage of the rollouts, as the last one left it."""
+        return self._rollout
+
     @torch.no_grad()
     def collect(self) -> tuple[Rollout, Tensor, MatchResult]:
         """Plays T decisions of every game.
