@@ -96,6 +96,8 @@ def _is_refusal(error: ValueError) -> bool:
         "GameError",
         "HeadSpecError",
         "LabError",
+        "PeersError",
+        "UnequalWorkError",
         "ReplayError",
     }
     return _is_named(error, user_errors)

@@ -12,19 +12,26 @@ from headctl.messages import unknown_name
 _BENCHES = ("env", "train", "controller")
 _PILOTS = "pilots"
 _LABORATORY = "control"
+_PEERS = "peers"
 
 
 @click.command(
     epilog=examples(
         "headctl bench",
         "headctl bench train --config my.yaml ppo.epochs=3",
+        "headctl bench peers",
+        "headctl bench peers --trainers cleanrl,sb3 --routes batched",
         "headctl bench control --laws pi,dual --seeds 2",
         "headctl bench control --plots pictures",
     )
 )
-@click.argument("words", nargs=-1, metavar="[env|train|controller|pilots|control]... [KEY=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[env|train|controller|pilots|peers|control]... [KEY=VALUE]...")
 @click.option("--config", "source", help="YAML file that names game and sizes. Default: every key at its default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.option("--trainers", default="", help="peers: headctl,cleanrl,sb3,pufferlib,torchrl. Default: all.")
+@click.option("--routes", default="", help="peers: batched,pettingzoo. Default: both.")
+@click.option("--repetitions", type=click.IntRange(1, 100), default=3, help="peers: rounds of all. Default: 3.")
+@click.option("--workers", type=click.IntRange(0), default=2, help="peers: game.workers of headctl. Default: 2.")
 @click.option("--seeds", type=click.IntRange(1, 20), help="control: runs of everything. Default: 5, 3 with --tuning.")
 @click.option("--iterations", type=click.IntRange(20), default=400, help="control: length of a run. Default: 400.")
 @click.option("--laws", default="", help="control: laws or contestants, separated by commas. Default: all.")
@@ -34,26 +41,51 @@ _LABORATORY = "control"
 @click.option("--markdown", "as_markdown", is_flag=True, help="control: print the tables as Markdown.")
 @click.option("--plots", type=click.Path(path_type=Path, file_okay=False), help="control: only draw, into this folder.")
 @refusals
-def bench(words: tuple[str, ...], source: str | None, *, as_json: bool, **control: Any) -> None:
+def bench(
+    words: tuple[str, ...],
+    source: str | None,
+    *,
+    as_json: bool,
+    trainers: str,
+    routes: str,
+    repetitions: int,
+    workers: int,
+    **control: Any,
+) -> None:
     """Measure this machine: the game alone, the whole training, the controller. Or the laws of the controller.
 
     Every figure is the median of five repetitions, with the smallest and the largest beside it.
 
     pilots plays the game's scripted opponents against each other, both seats: minutes. It runs only when it is named.
 
+    peers trains with headctl and with whichever other libraries are installed, in turn: same game, network and batch,
+    through the batched game and through PettingZoo. Minutes; it stands alone.
+
     control runs the laws of alpha against each other in closed loop, on a small task with three heads: how well each
     holds its targets, how it comes back from one out of reach. It takes minutes to hours.
     """
     wanted = [word for word in words if "=" not in word]
     for word in wanted:
-        if word not in (*_BENCHES, _PILOTS, _LABORATORY):
-            raise click.UsageError(unknown_name("benchmark", word, (*_BENCHES, _PILOTS, _LABORATORY)))
+        if word not in (*_BENCHES, _PILOTS, _PEERS, _LABORATORY):
+            raise click.UsageError(unknown_name("benchmark", word, (*_BENCHES, _PILOTS, _PEERS, _LABORATORY)))
     if _LABORATORY in wanted:
         _bench_control(words, as_json=as_json, **control)
         return
     from headctl.run import config as configuration  # noqa: PLC0415 - --help must not load it
 
     overrides = [word for word in words if "=" in word]
+    if _PEERS in wanted:
+        _bench_peers(
+            wanted,
+            source,
+            overrides,
+            as_json=as_json,
+            trainers=trainers,
+            routes=routes,
+            repetitions=repetitions,
+            workers=workers,
+        )
+        return
     resolved = configuration.load_config(source, overrides) if source else configuration.parse_config("", overrides)
     from headctl.run import bench as benchmarks  # noqa: PLC0415 - loads torch
     from headctl.run import report_view  # noqa: PLC0415 - with it
@@ -82,5 +114,25 @@ def _bench_control(words: Sequence[str], *, as_json: bool, **control: Any) -> No
     from headctl.run.lab.command import run_control  # noqa: PLC0415 - loads torch
 
     found = run_control(report_view.make_console(stderr=as_json), as_json=as_json, **control)
+    if found is not None:
+        print_json(found)
+
+
+def _bench_peers(
+    wanted: Sequence[str], source: str | None, overrides: Sequence[str], *, as_json: bool, **choices: Any
+) -> None:
+    """Runs the comparison with other trainers."""
+    if len(wanted) > 1:
+        raise click.UsageError("peers compares trainers with each other: it stands alone")
+    from headctl.run import config as configuration  # noqa: PLC0415 - --help must not load it
+    from headctl.run import report_view  # noqa: PLC0415 - as above
+    from headctl.run.peers import command  # noqa: PLC0415 - loads torch
+
+    resolved = (
+        configuration.load_config(source, overrides)
+        if source
+        else configuration.parse_config("", [*command.DEFAULTS, *overrides])
+    )
+    found = command.run_peers(report_view.make_console(stderr=as_json), resolved, as_json=as_json, **choices)
     if found is not None:
         print_json(found)

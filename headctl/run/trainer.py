@@ -358,6 +358,12 @@ class Trainer:
         self._save_due = False
         return path
 
+    def close(self) -> None:
+        """Ends what the game keeps running beside this process, if anything."""
+        close = getattr(self._game, "close", None)
+        if close is not None:
+            close()
+
     def state_dict(self) -> dict[str, Any]:
         """Returns everything that a bit-exact resume needs, as plain data."""
         return {
