@@ -16,15 +16,14 @@ import warp as wp
 from torch import Tensor
 
 from headctl_envs.dogfight import kernels, pilots
-from headctl_envs.dogfight.config import FALLING, PARAMS, PILOTS, REWARD_TERMS, TALLY, WEAPONS, DogfightConfig
+from headctl_envs.dogfight.buffers import Buffers, view_of
+from headctl_envs.dogfight.config import PARAMS, PILOTS, WEAPONS, DogfightConfig
 from headctl_envs.dogfight.features import feature_names, layout_of
-from headctl_envs.dogfight.flight import Airframe, Motion, airframe_struct
-from headctl_envs.dogfight.geometry import Sight
-from headctl_envs.dogfight.kernels import COUNTS, Actions, Results, advance, renew
-from headctl_envs.dogfight.maneuvers import KINDS
+from headctl_envs.dogfight.flight import Airframe, airframe_struct
+from headctl_envs.dogfight.kernels import ALL, ENDED, NONE, advance, renew
 from headctl_envs.dogfight.pilots import pilot
 from headctl_envs.dogfight.results import GameStep, Observations, statistics_of
-from headctl_envs.dogfight.world import MISSILE_SIZE, MOTION_SIZE, SIGHT_SIZE, Missile, World, rules_struct
+from headctl_envs.dogfight.world import rules_struct
 
 STATE_VERSION = 2
 LOOKING_AHEAD = ("fighter", "ace")
@@ -88,111 +87,23 @@ class DogfightEngine:
         self._started = False
         with wp.ScopedLogLevel(wp.LOG_ERROR):  # Warp greets on stdout, which belongs to the host program
             wp.init()
-            self._allocate()
+            self._buffers = Buffers(self.config, num_games, self.device, self.observation_dim)
+            self.state = self._buffers.state
+            self._masks, self._results, self._actions = (
+                self._buffers.masks,
+                self._buffers.results,
+                self._buffers.actions,
+            )
             self._bind(max_decisions or self.config.max_decisions, game_offset)
             wp.load_module(kernels.__name__, device=self._warp_device)
             wp.load_module(pilots.__name__, device=self._warp_device)
 
-    def _allocate(self) -> None:
-        """Allocates every buffer once."""
-        games, seats, dims = self.num_games, self.num_seats, self.observation_dim
-        team, library = self.config.team_size, self.config.library
-        choices = {"maneuver": len(library), "weapon": len(WEAPONS)}
-
-        def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros(shape, dtype=dtype, device=self.device)
-
-        def codes(numbers: list[int]) -> Tensor:
-            return torch.tensor(numbers, dtype=torch.int32, device=self.device)
-
-        def per_seat() -> Tensor:
-            return zeros(games, seats)
-
-        self.state: dict[str, Tensor] = {
-            "motion": zeros(games, seats, MOTION_SIZE),
-            "view": zeros(games, seats, SIGHT_SIZE),
-            "missiles": zeros(games, seats, self.config.missiles_in_flight, MISSILE_SIZE),
-            "target": zeros(games, seats, dtype=torch.int32),
-            "rank": zeros(games, seats, team, dtype=torch.int32),
-            "mates": zeros(games, seats, team, dtype=torch.int32),
-            "health": per_seat(),
-            "rounds": per_seat(),
-            "missiles_left": per_seat(),
-            "flares": per_seat(),
-            "lock_s": per_seat(),
-            "missile_wait": per_seat(),
-            "flare_wait": per_seat(),
-            "zone_s": per_seat(),
-            "cause": zeros(games, seats, dtype=torch.int32),
-            "clock": zeros(games, dtype=torch.int32),
-            "episode": zeros(games, dtype=torch.int32),
-            "potential": zeros(games),
-            "counts": zeros(games, len(COUNTS)),
-        }
-        self._scratch = {
-            "choice": zeros(games, seats, dtype=torch.int32),
-            "trigger": zeros(games, seats, dtype=torch.int32),
-            "trim": zeros(games, seats, 3),
-            "moved": zeros(games, seats, MOTION_SIZE),
-            "claim": zeros(games, seats, seats),
-            "damage": per_seat(),
-            "blast": per_seat(),
-            "dealt": per_seat(),
-            "spent": per_seat(),
-            "lived": zeros(games, seats, dtype=torch.int32),
-            "present": zeros(games, seats, dtype=torch.int32),
-            "over": zeros(games, dtype=torch.int32),
-            "kinds": codes([KINDS.index(name) for name in library]),
-            "falling": codes([library.index(name) for name in library if name in FALLING]),
-        }
-        self._masks = {head: zeros(games, seats, n, dtype=torch.bool) for head, n in choices.items()}
-        self._masks["maneuver"].fill_(True)
-        self._masks["weapon"][..., WEAPONS.index("hold")] = True
-        self._results = {
-            "observation": zeros(games, seats, dims),
-            "final_observation": zeros(games, seats, dims),
-            "reward": per_seat(),
-            "terms": zeros(games, len(REWARD_TERMS)),
-            "tally": zeros(games, seats, len(TALLY)),
-            "terminated": zeros(games, seats, dtype=torch.bool),
-            "truncated": zeros(games, seats, dtype=torch.bool),
-            "alive": zeros(games, seats, dtype=torch.bool),
-            "outcome": zeros(games, dtype=torch.int32),
-            "ended_by": zeros(games, seats, dtype=torch.int32),
-        }
-        self._actions = {name: self._action_buffers() for name in ("step", *PILOTS)}
-        self._weight = zeros(1)
-        self._seed_buffer = zeros(1, dtype=torch.int32)
-
-    def _action_buffers(self) -> dict[str, Tensor]:
-        """Returns one set of action tensors: int64 [N, A] twice and float32 [N, A, 3]."""
-        shape = (self.num_games, self.num_seats)
-        return {
-            "maneuver": torch.zeros(shape, dtype=torch.int64, device=self.device),
-            "weapon": torch.zeros(shape, dtype=torch.int64, device=self.device),
-            "params": torch.zeros((*shape, len(PARAMS)), device=self.device),
-        }
-
     def _bind(self, max_decisions: int, game_offset: int) -> None:
         """Makes the Warp views and records the launches, so that a step builds no argument lists."""
         self._warp_device = str(self.device) if self.device.type == "cpu" else f"cuda:{self.device.index or 0}"
-        vectors = {"trim": wp.vec3, "params": wp.vec3}
-        structs = {"motion": Motion, "moved": Motion, "view": Sight, "missiles": Missile}
-
-        def view(name: str, tensor: Tensor) -> Any:
-            if name in structs:
-                where = {"device": self._warp_device, "shape": tuple(tensor.shape[:-1])}
-                return wp.array(ptr=tensor.data_ptr(), dtype=structs[name], **where)
-            return wp.from_torch(tensor, dtype=vectors.get(name), requires_grad=False)
-
-        def fill(struct: Any, tensors: Mapping[str, Tensor]) -> Any:
-            for name, tensor in tensors.items():
-                setattr(struct, name, view(name, tensor))
-            return struct
-
-        masks = {f"mask_{head}": mask for head, mask in self._masks.items()}
-        world = fill(World(), {**self.state, **self._scratch, **masks})
-        results = fill(Results(), self._results)
+        arena, world, results = self._buffers.arena(), self._buffers.world(), self._buffers.result_views()
+        weight, seed = view_of(self._buffers.weight), view_of(self._buffers.seed)
+        actions = self._buffers.action_views()
         rules = rules_struct(
             self.config, max_decisions=max_decisions, game_offset=game_offset, layout=layout_of(self.config)
         )
@@ -202,18 +113,17 @@ class DogfightEngine:
             return wp.array(types, dtype=Airframe, device=self._warp_device)
 
         airframes = airframes_for(self.config.decision_period_s / self.config.substeps)
-        weight, seed = view("weight", self._weight), view("seed", self._seed_buffer)
-        actions = {name: fill(Actions(), tensors) for name, tensors in self._actions.items()}
-        self._views = (world, results, airframes, actions, weight, seed)  # a recorded launch does not own its arrays
+        self._views = (arena, world, results, airframes, actions, weight, seed)  # a recorded launch does not own its arrays
 
         def record(kernel: Any, inputs: list[Any]) -> Any:
             return wp.launch(kernel, dim=self.num_games, inputs=inputs, device=self._warp_device, record_cmd=True)
 
+        self._launch_step = record(advance, [arena, rules, airframes, actions["step"], results, weight, seed])
+        begin = [arena, rules, airframes, results, seed]
+        self._launch_observe, self._launch_renew, self._launch_reset = (
+            record(renew, [*begin, which]) for which in (NONE, ENDED, ALL)
+        )
         common = [world, rules, airframes]
-        self._launch_step = record(advance, [*common, actions["step"], results, weight, seed])
-        self._launch_observe = record(renew, [*common, results, seed, 0])
-        self._launch_renew = record(renew, [*common, results, seed, 1])
-        self._launch_reset = record(renew, [*common, results, seed, 2])
         self._launch_pilot = {
             name: record(pilot, [*common, actions[name], seed, index])
             for index, name in enumerate(PILOTS)
@@ -333,8 +243,7 @@ class DogfightEngine:
     @property
     def bytes_per_game(self) -> float:
         """Memory that one game takes, in bytes: state, scratch, masks, results and every pilot's actions."""
-        groups = (self.state, self._scratch, self._masks, self._results, *self._actions.values())
-        return sum(tensor.nbytes for group in groups for tensor in group.values()) / self.num_games
+        return self._buffers.nbytes / self.num_games
 
     def pilot_actions(self, name: str) -> dict[str, Tensor]:
         """Actions of a scripted pilot for every seat, from the current state.
@@ -407,5 +316,5 @@ class DogfightEngine:
     def _write_scalars(self) -> None:
         """Hands the seed and the shaping weight to the kernels."""
         folded = (self._seed ^ (self._seed >> 32)) & 0xFFFFFFFF
-        self._seed_buffer.fill_(folded - (1 << 32) if folded >= 1 << 31 else folded)
-        self._weight.fill_(self.config.shaping_weight_at(self._progress))
+        self._buffers.seed.fill_(folded - (1 << 32) if folded >= 1 << 31 else folded)
+        self._buffers.weight.fill_(self.config.shaping_weight_at(self._progress))

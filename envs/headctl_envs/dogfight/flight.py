@@ -11,6 +11,7 @@ import math
 import warp as wp
 
 from headctl_envs.dogfight.airframes import GRAVITY, AirframeParams
+from headctl_envs.dogfight.numerics import exp_of, log_of, sine_cosine
 from headctl_envs.dogfight.warp_struct import struct
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
@@ -22,6 +23,8 @@ wp.set_module_options({"enable_backward": False})
 
 G = wp.constant(GRAVITY)
 PER_SEA_LEVEL_DENSITY = wp.constant(1.0 / 1.225)
+PER_SEA_LEVEL_TEMPERATURE = wp.constant(1.0 / 288.15)
+PER_SOUND_SQUARED = wp.constant(1.0 / 401.874)
 LOG_TROPOPAUSE = wp.constant(math.log(0.36392 / 1.225))
 SPEED_MIN = wp.constant(25.0)
 """Lowest speed in m/s that the model admits: below it g/V would turn a falling aircraft without bound."""
@@ -62,6 +65,7 @@ class Airframe:
     load_decay: wp.float32
     roll_decay_half: wp.float32
     roll_decay: wp.float32
+    lever_decay_half: wp.float32
 
 
 @struct
@@ -127,6 +131,7 @@ def airframe_struct(params: AirframeParams, substep_s: float) -> Airframe:
     airframe.load_decay = math.exp(-substep_s / params.load_factor_lag_s)
     airframe.roll_decay_half = math.exp(-0.5 * substep_s / params.roll_lag_s)
     airframe.roll_decay = math.exp(-substep_s / params.roll_lag_s)
+    airframe.lever_decay_half = math.exp(-0.5 * substep_s / params.lever_lag_s)
     for name in (
         "thrust_idle_share",
         "drag_zero_lift",
@@ -146,14 +151,6 @@ def airframe_struct(params: AirframeParams, substep_s: float) -> Airframe:
     ):
         setattr(airframe, name, getattr(params, name))
     return airframe
-
-
-@wp.func
-def tanh_of(x: float) -> float:
-    """Hyperbolic tangent from one exponential: the C library's is several times slower. Odd in ``x`` exactly."""
-    e = wp.exp(-2.0 * wp.abs(x))
-    size = (1.0 - e) / (1.0 + e)
-    return wp.where(x < 0.0, -size, size)
 
 
 @wp.func
@@ -187,19 +184,20 @@ def air_at(altitude: float) -> Air:
     air.altitude = altitude
     h = wp.clamp(altitude, -500.0, 25000.0)
     temperature = wp.max(288.15 - 0.0065 * h, 216.65)
+    per_temperature = 1.0 / temperature
     log_ratio = wp.float32(0.0)
     if h < 11000.0:
-        log_ratio = 4.25588 * wp.log(temperature / 288.15)
-        air.lapse = 4.25588 * 0.0065 / temperature
-        air.sound_lapse = 0.00325 / temperature
+        log_ratio = 4.25588 * log_of(temperature * PER_SEA_LEVEL_TEMPERATURE)
+        air.lapse = 4.25588 * 0.0065 * per_temperature
+        air.sound_lapse = 0.00325 * per_temperature
     else:
         log_ratio = LOG_TROPOPAUSE + (11000.0 - h) / 6341.62
         air.lapse = 1.0 / 6341.62
         air.sound_lapse = 0.0
-    air.density = 1.225 * wp.exp(log_ratio)
-    air.inverse_sound = 1.0 / wp.sqrt(401.874 * temperature)
-    air.ratio_max = wp.exp(1.12 * log_ratio)
-    air.ratio_mil = wp.exp(1.18 * log_ratio)
+    air.density = 1.225 * exp_of(log_ratio)
+    air.inverse_sound = wp.sqrt(per_temperature * PER_SOUND_SQUARED)
+    air.ratio_max = exp_of(1.12 * log_ratio)
+    air.ratio_mil = exp_of(1.18 * log_ratio)
     return air
 
 
@@ -288,7 +286,7 @@ def path_rate(
 ) -> Path:
     """Time derivative of the path; ``start`` is the air at the beginning of the substep.
 
-    ``lean`` holds cosine and sine of the angle by which the aircraft has rolled since then. With y and z the axes of
+    ``lean`` holds sine and cosine of the angle by which the aircraft has rolled since then. With y and z the axes of
     the frame that does not roll, lift and weight turn it at ``(g/V) (n cos - z_down)`` about y and
     ``(g/V) (n sin + y_down)`` about z.
     """
@@ -306,8 +304,8 @@ def path_rate(
     w = q[3]
     forward = wp.vec3(1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y))
     half_turn = 0.5 * G / speed
-    pitch = half_turn * (lift * lean[0] - (1.0 - 2.0 * (x * x + y * y)))
-    yaw = half_turn * (lift * lean[1] + 2.0 * (y * z + w * x))
+    pitch = half_turn * (lift * lean[1] - (1.0 - 2.0 * (x * x + y * y)))
+    yaw = half_turn * (lift * lean[0] + 2.0 * (y * z + w * x))
     rate = Path()
     rate.position = forward * speed
     rate.attitude = wp.quat(y * yaw - z * pitch, w * pitch - x * yaw, w * yaw + x * pitch, -y * pitch - z * yaw)
@@ -326,18 +324,19 @@ def path_after(path: Path, rate: Path, dt: float) -> Path:
 
 
 @wp.func
-def lever_after(lever: float, wanted: float, airframe: Airframe, dt: float) -> float:
-    """Lever after ``dt``: a first-order lag whose rate is limited, solved exactly."""
+def lever_after_half(lever: float, wanted: float, airframe: Airframe) -> float:
+    """Lever after half a substep: a first-order lag whose rate is limited, solved exactly."""
+    dt = 0.5 * airframe.substep_s
     gap = wanted - lever
     linear = airframe.lever_rate_per_s * airframe.lever_lag_s  # beyond this gap the limit holds
     excess = wp.abs(gap) - linear
     left = wp.max(excess - airframe.lever_rate_per_s * dt, 0.0)
     if excess <= 0.0:
-        left = wp.abs(gap) * wp.exp(-dt * airframe.per_lever_lag)
+        left = wp.abs(gap) * airframe.lever_decay_half
     elif left > 0.0:
         left = left + linear
     else:
-        left = linear * wp.exp((excess / airframe.lever_rate_per_s - dt) * airframe.per_lever_lag)
+        left = linear * exp_of((excess / airframe.lever_rate_per_s - dt) * airframe.per_lever_lag)
     return wanted - wp.where(gap < 0.0, -left, left)
 
 
@@ -360,20 +359,20 @@ def integrate(state: Motion, command: Command, airframe: Airframe, air: Air) -> 
     load_gap = state.load_factor - command.load_factor
     load_half = command.load_factor + load_gap * airframe.load_decay_half
     load_full = command.load_factor + load_gap * airframe.load_decay
-    lever_half = lever_after(state.lever, command.lever, airframe, half)
-    lever_full = lever_after(state.lever, command.lever, airframe, dt)
+    lever_half = lever_after_half(state.lever, command.lever, airframe)
+    lever_full = lever_after_half(lever_half, command.lever, airframe)
     turned_half = roll_after(state, command, airframe, half, airframe.roll_decay_half)
-    turned = 0.5 * roll_after(state, command, airframe, dt, airframe.roll_decay)
-    lean_half = wp.vec2(wp.cos(turned_half), wp.sin(turned_half))
-    cosine = wp.cos(turned)
-    sine = wp.sin(turned)
-    lean_full = wp.vec2(1.0 - 2.0 * sine * sine, 2.0 * sine * cosine)
+    turned = sine_cosine(0.5 * roll_after(state, command, airframe, dt, airframe.roll_decay))
+    sine = turned[0]
+    cosine = turned[1]
+    lean_half = sine_cosine(turned_half)
+    lean_full = wp.vec2(2.0 * sine * cosine, 1.0 - 2.0 * sine * sine)
 
     path = Path()
     path.position = state.position
     path.attitude = state.attitude
     path.speed = state.speed
-    k1 = path_rate(path, state.load_factor, state.lever, wp.vec2(1.0, 0.0), command.brake, airframe, air)
+    k1 = path_rate(path, state.load_factor, state.lever, wp.vec2(0.0, 1.0), command.brake, airframe, air)
     k2 = path_rate(path_after(path, k1, half), load_half, lever_half, lean_half, command.brake, airframe, air)
     k3 = path_rate(path_after(path, k2, half), load_half, lever_half, lean_half, command.brake, airframe, air)
     k4 = path_rate(path_after(path, k3, dt), load_full, lever_full, lean_full, command.brake, airframe, air)

@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from headctl_envs.dogfight.flight import Airframe, air_at, integrate
+from headctl_envs.dogfight.flight import Airframe, Motion, air_at, integrate
 from headctl_envs.dogfight.maneuvers import NOTCH, guide
 from headctl_envs.dogfight.scoring import (
     COLLISION,
@@ -16,7 +16,7 @@ from headctl_envs.dogfight.scoring import (
 )
 from headctl_envs.dogfight.sensing import observe
 from headctl_envs.dogfight.starts import start_game
-from headctl_envs.dogfight.threats import incoming, incoming_view
+from headctl_envs.dogfight.threats import arrival_after, missile_view
 from headctl_envs.dogfight.warp_struct import struct
 from headctl_envs.dogfight.weapons import (
     WEAPON_FLARE,
@@ -27,9 +27,10 @@ from headctl_envs.dogfight.weapons import (
     fire_guns,
     fly_missiles,
     launch_missile,
+    missiles_flying,
     track_targets,
 )
-from headctl_envs.dogfight.world import Rules, World, assign, look
+from headctl_envs.dogfight.world import Arena, Rules, assign, look, measure
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
@@ -120,102 +121,106 @@ def residual(value: float) -> float:
 
 
 @wp.func
-def count(world: World, n: int, column: int, value: float) -> None:
+def count(arena: Arena, n: int, column: int, value: float) -> None:
     """Adds to a column of the statistics."""
-    world.counts[n, column] = world.counts[n, column] + value
+    arena.counts[n, column] = arena.counts[n, column] + value
 
 
 @wp.func
-def accept(world: World, actions: Actions, n: int, s: int) -> None:
+def accept(arena: Arena, actions: Actions, n: int, s: int) -> None:
     """Takes over the actions of one seat; what is masked or impossible becomes the nominal choice and is counted."""
-    world.dealt[n, s] = 0.0
-    world.spent[n, s] = 0.0
-    world.damage[n, s] = 0.0
-    world.trigger[n, s] = 0
-    if world.health[n, s] <= 0.0:
-        world.lived[n, s] = 0
-        world.present[n, s] = 0
+    arena.seats[n, s].dealt = 0.0
+    arena.seats[n, s].spent = 0.0
+    arena.seats[n, s].damage = 0.0
+    arena.seats[n, s].trigger = 0
+    if arena.seats[n, s].health <= 0.0:
+        arena.seats[n, s].lived = 0
+        arena.seats[n, s].present = 0
         return
-    world.lived[n, s] = 1
-    world.present[n, s] = 1
-    world.cause[n, s] = 0
+    arena.seats[n, s].lived = 1
+    arena.seats[n, s].present = 1
+    arena.seats[n, s].cause = 0
     choice = actions.maneuver[n, s]
     index = wp.int32(0)
     illegal = wp.float32(0.0)
-    if choice >= wp.int64(0) and choice < wp.int64(world.kinds.shape[0]):
+    if choice >= wp.int64(0) and choice < wp.int64(arena.kinds.shape[0]):
         index = int(choice)
-        if not world.mask_maneuver[n, s, index]:
+        if not arena.mask_maneuver[n, s, index]:
             index = 0
             illegal = 1.0
     else:
         illegal = 1.0
     weapon = actions.weapon[n, s]
     trigger = wp.int32(0)
-    if weapon > wp.int64(0) and weapon < wp.int64(world.mask_weapon.shape[2]):
-        if world.mask_weapon[n, s, int(weapon)]:
+    if weapon > wp.int64(0) and weapon < wp.int64(arena.mask_weapon.shape[2]):
+        if arena.mask_weapon[n, s, int(weapon)]:
             trigger = int(weapon)
         else:
             illegal = 1.0
     elif weapon != wp.int64(0):
         illegal = 1.0
     params = actions.params[n, s]
-    world.choice[n, s] = world.kinds[index]
-    world.trigger[n, s] = trigger
-    world.trim[n, s] = wp.vec3(residual(params[0]), residual(params[1]), residual(params[2]))
-    count(world, n, ILLEGAL, illegal)
-    count(world, n, DECISIONS, 1.0)
+    arena.seats[n, s].choice = arena.kinds[index]
+    arena.seats[n, s].trigger = trigger
+    arena.seats[n, s].trim = wp.vec3(residual(params[0]), residual(params[1]), residual(params[2]))
+    count(arena, n, ILLEGAL, illegal)
+    count(arena, n, DECISIONS, 1.0)
     if trigger == WEAPON_GUN:
-        count(world, n, FIRED, 1.0)
+        count(arena, n, FIRED, 1.0)
 
 
 @wp.func
-def release(world: World, rules: Rules, seed: int, n: int) -> None:
+def release(arena: Arena, rules: Rules, seed: int, n: int) -> None:
     """Drops the flares of this decision, then fires its missiles: no flare decoys what leaves the rail with it."""
     for s in range(rules.seats):
-        if world.trigger[n, s] == WEAPON_FLARE:
-            fallen = drop_flare(world, rules, seed, n, s)
-            count(world, n, MISSILE_DECOYS, fallen)
-            world.spent[n, s] = rules.flare_cost
+        if arena.seats[n, s].trigger == WEAPON_FLARE:
+            fallen = drop_flare(arena, rules, seed, n, s)
+            count(arena, n, MISSILE_DECOYS, fallen)
+            arena.seats[n, s].spent = rules.flare_cost
     for s in range(rules.seats):
-        if world.trigger[n, s] == WEAPON_MISSILE:
-            launch_missile(world, rules, n, s)
-            world.spent[n, s] = rules.missile_cost
+        if arena.seats[n, s].trigger == WEAPON_MISSILE:
+            launch_missile(arena, rules, n, s)
+            arena.seats[n, s].spent = rules.missile_cost
 
 
 @wp.func(inline=True)
-def fly(world: World, rules: Rules, airframes: wp.array[Airframe], n: int) -> None:
-    """One substep of flight: all aircraft are guided and moved from the same state, then all missiles."""
+def steer(arena: Arena, rules: Rules, airframe: Airframe, flying: int, n: int, s: int) -> Motion:
+    """Where one substep takes the living seat ``s``."""
+    own = arena.seats[n, s].motion
+    air = air_at(-own.position[2])
+    kind = arena.seats[n, s].choice
+    view = arena.seats[n, s].view
+    if kind == NOTCH and flying > 0:
+        which = arrival_after(arena.missiles, rules, own, n, s, -1.0, -1)
+        if which[0] >= 0:
+            view = missile_view(arena.missiles[n, which[0], which[1]], own)
+    foe = arena.seats[n, arena.seats[n, s].target].motion
+    return integrate(own, guide(kind, arena.seats[n, s].trim, own, foe, view, airframe, air), airframe, air)
+
+
+@wp.func(inline=True)
+def fly(arena: Arena, rules: Rules, airframes: wp.array[Airframe], flying: int, n: int) -> None:
+    """One substep of flight: all aircraft are guided and moved from the same state, then the ``flying`` missiles."""
     for s in range(rules.seats):
-        own = world.motion[n, s]
-        moved = own
-        if world.cause[n, s] == 0:
-            airframe = airframes[s]
-            air = air_at(-own.position[2])
-            kind = world.choice[n, s]
-            view = world.view[n, s]
-            foe = world.motion[n, world.target[n, s]]
-            if kind == NOTCH and rules.armed != 0:
-                missile = incoming(world, rules, n, s)
-                if missile[0] >= 0:
-                    view = incoming_view(world, n, own, missile)
-            command = guide(kind, world.trim[n, s], own, foe, view, airframe, air)
-            moved = integrate(own, command, airframe, air)
-        world.moved[n, s] = moved
-    if rules.armed != 0:
-        ends = fly_missiles(world, rules, n)
+        if arena.seats[n, s].cause == 0:
+            arena.seats[n, s].moved = steer(arena, rules, airframes[s], flying, n, s)
+        else:
+            arena.seats[n, s].moved = arena.seats[n, s].motion
+    if flying > 0:
+        ends = fly_missiles(arena, rules, n)
         if ends[0] > 0.0:
-            count(world, n, MISSILE_ENDS, ends[0])
-            count(world, n, MISSILE_HITS, ends[1])
+            count(arena, n, MISSILE_ENDS, ends[0])
+            count(arena, n, MISSILE_HITS, ends[1])
     for s in range(rules.seats):
-        world.motion[n, s] = world.moved[n, s]
-    look(world, rules, n)
+        arena.seats[n, s].motion = arena.seats[n, s].moved
+    look(arena, rules, n)
 
 
 @wp.func
-def count_episode(world: World, rules: Rules, results: Results, n: int) -> None:
+def count_episode(arena: Arena, rules: Rules, results: Results, n: int) -> None:
     """Adds an ended episode to the statistics."""
-    count(world, n, EPISODES, 1.0)
-    count(world, n, LENGTH, float(world.clock[n]))
+    count(arena, n, EPISODES, 1.0)
+    count(arena, n, LENGTH, float(arena.games[n].clock))
     kills = wp.int32(0)
     crashes = wp.int32(0)
     collisions = wp.int32(0)
@@ -223,21 +228,21 @@ def count_episode(world: World, rules: Rules, results: Results, n: int) -> None:
     for s in range(rules.seats):
         cause = results.ended_by[n, s]
         if cause == GUN_KILL:
-            count(world, n, BY_GUN, 1.0)
+            count(arena, n, BY_GUN, 1.0)
         elif cause == MISSILE_KILL:
-            count(world, n, BY_MISSILE, 1.0)
+            count(arena, n, BY_MISSILE, 1.0)
         cut = cut or cause == TIME
-        if world.lived[n, s] != 0:  # what the last dead died of is what ended the episode
+        if arena.seats[n, s].lived != 0:  # what the last dead died of is what ended the episode
             if cause == GUN_KILL or cause == MISSILE_KILL:
                 kills = kills + 1
             elif cause == CRASH:
                 crashes = crashes + 1
             elif cause == COLLISION:
                 collisions = collisions + 1
-        count(world, n, ROUNDS, results.tally[n, s, 4])
-        count(world, n, MISSILES, results.tally[n, s, 5])
-        count(world, n, FLARES, results.tally[n, s, 6])
-        count(world, n, ZONE_S, world.zone_s[n, s])
+        count(arena, n, ROUNDS, results.tally[n, s, 4])
+        count(arena, n, MISSILES, results.tally[n, s, 5])
+        count(arena, n, FLARES, results.tally[n, s, 6])
+        count(arena, n, ZONE_S, arena.seats[n, s].zone_s)
     column = wp.int32(ENDED_COLLISION)
     if cut:
         column = ENDED_TIME
@@ -245,25 +250,27 @@ def count_episode(world: World, rules: Rules, results: Results, n: int) -> None:
         column = ENDED_KILL
     elif crashes > 0:
         column = ENDED_CRASH
-    count(world, n, column, 1.0)
+    count(arena, n, column, 1.0)
 
 
 @wp.func
-def write_tally(world: World, rules: Rules, results: Results, n: int, s: int) -> None:
+def write_tally(arena: Arena, rules: Rules, results: Results, n: int, s: int) -> None:
     """Writes what seat ``s`` has left and what it has used; the columns are those of ``config.TALLY``."""
     row = results.tally[n, s]
-    row[0] = world.health[n, s]
-    row[1] = world.rounds[n, s]
-    row[2] = world.missiles_left[n, s]
-    row[3] = world.flares[n, s]
-    row[4] = rules.gun_rounds - world.rounds[n, s]
-    row[5] = rules.missiles - world.missiles_left[n, s]
-    row[6] = rules.flares - world.flares[n, s]
-    row[7] = world.zone_s[n, s]
+    row[0] = arena.seats[n, s].health
+    row[1] = arena.seats[n, s].rounds
+    row[2] = arena.seats[n, s].missiles_left
+    row[3] = arena.seats[n, s].flares
+    row[4] = rules.gun_rounds - arena.seats[n, s].rounds
+    row[5] = rules.missiles - arena.seats[n, s].missiles_left
+    row[6] = rules.flares - arena.seats[n, s].flares
+    row[7] = arena.seats[n, s].zone_s
 
 
 @wp.func
-def write_reward(world: World, rules: Rules, results: Results, weight: float, won: float, n: int) -> None:
+def write_reward(
+    arena: Arena, rules: Rules, results: Results, weight: float, won: float, flying: int, n: int
+) -> None:
     """Adds up red's terms and writes the reward of every seat that was alive."""
     dealt = wp.float32(0.0)
     taken = wp.float32(0.0)
@@ -273,22 +280,22 @@ def write_reward(world: World, rules: Rules, results: Results, weight: float, wo
     their_cost = wp.float32(0.0)
     for i in range(rules.team):
         foe = rules.team + i
-        taken = taken + world.damage[n, i]
-        dealt = dealt + world.damage[n, foe]
-        own_cost = own_cost + world.spent[n, i]
-        their_cost = their_cost + world.spent[n, foe]
+        taken = taken + arena.seats[n, i].damage
+        dealt = dealt + arena.seats[n, foe].damage
+        own_cost = own_cost + arena.seats[n, i].spent
+        their_cost = their_cost + arena.seats[n, foe].spent
         if rules.team > 1:
-            lost = lost + float(world.lived[n, i] - world.present[n, i])
-            killed = killed + float(world.lived[n, foe] - world.present[n, foe])
+            lost = lost + float(arena.seats[n, i].lived - arena.seats[n, i].present)
+            killed = killed + float(arena.seats[n, foe].lived - arena.seats[n, foe].present)
     share = 1.0 / float(rules.team)
     potential = wp.float32(0.0)
-    if world.over[n] == 0:
-        potential = potential_of(world, rules, n)
+    if arena.games[n].over == 0:
+        potential = potential_of(arena, rules, flying, n)
     damage = rules.damage_weight * share * (dealt - taken)
     losses = rules.loss_weight * share * (killed - lost)
     cost = share * (their_cost - own_cost)
-    shaping = weight * (rules.gamma * potential - world.potential[n])
-    world.potential[n] = potential
+    shaping = weight * (rules.gamma * potential - arena.games[n].potential)
+    arena.games[n].potential = potential
     results.terms[n, 0] = won
     results.terms[n, 1] = damage
     results.terms[n, 2] = losses
@@ -297,17 +304,17 @@ def write_reward(world: World, rules: Rules, results: Results, weight: float, wo
     reward = won + damage + losses + cost + shaping
     for s in range(rules.seats):
         sign = wp.where(s < rules.team, 1.0, -1.0)
-        results.reward[n, s] = wp.where(world.lived[n, s] != 0, sign * reward, 0.0)
+        results.reward[n, s] = wp.where(arena.seats[n, s].lived != 0, sign * reward, 0.0)
 
 
 @wp.func
-def score(world: World, rules: Rules, results: Results, weight: float, n: int) -> None:
+def score(arena: Arena, rules: Rules, results: Results, weight: float, flying: int, n: int) -> None:
     """Writes reward, endings and outcome of the decision that game ``n`` has just flown."""
-    over = world.over[n] != 0
-    cut = not over and world.clock[n] >= rules.max_decisions
+    over = arena.games[n].over != 0
+    cut = not over and arena.games[n].clock >= rules.max_decisions
     outcome = wp.int32(0)
     if over or cut:
-        outcome = outcome_of(world, rules, n)
+        outcome = outcome_of(arena, rules, n)
     won = wp.float32(0.0)
     if outcome == 1:
         won = 1.0
@@ -316,28 +323,28 @@ def score(world: World, rules: Rules, results: Results, weight: float, n: int) -
     if cut:
         outcome = 3
         won = 0.0
-    write_reward(world, rules, results, weight, won, n)
+    write_reward(arena, rules, results, weight, won, flying, n)
     results.outcome[n] = outcome
     for s in range(rules.seats):
-        lived = world.lived[n, s] != 0
-        died = lived and world.cause[n, s] != 0
+        lived = arena.seats[n, s].lived != 0
+        died = lived and arena.seats[n, s].cause != 0
         results.terminated[n, s] = died or (lived and over)
         results.truncated[n, s] = lived and cut and not died
         results.alive[n, s] = lived
-        cause = world.cause[n, s]
+        cause = arena.seats[n, s].cause
         if cut and cause == 0:
             cause = TIME
         results.ended_by[n, s] = cause
-        write_tally(world, rules, results, n, s)
-        if world.trigger[n, s] == WEAPON_GUN and world.dealt[n, s] > 0.0:
-            count(world, n, HITS, 1.0)
+        write_tally(arena, rules, results, n, s)
+        if arena.seats[n, s].trigger == WEAPON_GUN and arena.seats[n, s].dealt > 0.0:
+            count(arena, n, HITS, 1.0)
     if over or cut:
-        count_episode(world, rules, results, n)
+        count_episode(arena, rules, results, n)
 
 
 @wp.kernel
 def advance(
-    world: World,
+    arena: Arena,
     rules: Rules,
     airframes: wp.array[Airframe],
     actions: Actions,
@@ -348,29 +355,32 @@ def advance(
     """One decision: actions, flight and fire in substeps, reward and observation."""
     n = wp.tid()
     for s in range(rules.seats):
-        accept(world, actions, n, s)
+        accept(arena, actions, n, s)
+    flying = wp.int32(0)
     if rules.armed != 0:
-        release(world, rules, seed[0], n)
+        release(arena, rules, seed[0], n)
+        flying = missiles_flying(arena, rules, n)
     for _ in range(rules.substeps):
-        if world.over[n] == 0:
-            fly(world, rules, airframes, n)
-            fire_guns(world, rules, n)
-            apply_damage(world, rules, n)
-            check_ending(world, rules, n)
-    world.clock[n] = world.clock[n] + 1
-    if rules.team > 1 and world.over[n] == 0:
-        assign(world, rules, n)
-        look(world, rules, n)
+        if arena.games[n].over == 0:
+            fly(arena, rules, airframes, flying, n)
+            fire_guns(arena, rules, n)
+            apply_damage(arena, rules, n)
+            check_ending(arena, rules, n)
+    arena.games[n].clock = arena.games[n].clock + 1
+    if rules.team > 1 and arena.games[n].over == 0:
+        assign(arena, rules, n)
+        look(arena, rules, n)
+    measure(arena, rules, n)
     if rules.armed != 0:
-        track_targets(world, rules, n)
-    score(world, rules, results, shaping_weight[0], n)
+        track_targets(arena, rules, n)
+    score(arena, rules, results, shaping_weight[0], flying, n)
     for s in range(rules.seats):
-        observe(world, rules, airframes, n, s, results.observation)
+        observe(arena, rules, airframes, flying, n, s, results.observation)
 
 
 @wp.kernel
 def renew(
-    world: World, rules: Rules, airframes: wp.array[Airframe], results: Results, seed: wp.array[wp.int32], which: int
+    arena: Arena, rules: Rules, airframes: wp.array[Airframe], results: Results, seed: wp.array[wp.int32], which: int
 ) -> None:
     """Begins the next episode where one has just ended (``which`` = ENDED) or everywhere (ALL), or nowhere (NONE).
 
@@ -380,12 +390,14 @@ def renew(
     if which == ENDED and results.outcome[n] == 0:
         return
     if which == NONE:
-        assign(world, rules, n)
-        look(world, rules, n)
+        assign(arena, rules, n)
     else:
-        start_game(world, rules, seed[0], n)
-    world.potential[n] = potential_of(world, rules, n)
+        start_game(arena, rules, seed[0], n)
+    look(arena, rules, n)
+    measure(arena, rules, n)
+    flying = missiles_flying(arena, rules, n)
+    arena.games[n].potential = potential_of(arena, rules, flying, n)
     for s in range(rules.seats):
-        observe(world, rules, airframes, n, s, results.observation)
+        observe(arena, rules, airframes, flying, n, s, results.observation)
         if which == NONE:
-            write_tally(world, rules, results, n, s)
+            write_tally(arena, rules, results, n, s)

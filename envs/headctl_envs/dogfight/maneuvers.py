@@ -24,8 +24,9 @@ from headctl_envs.dogfight.flight import (
     right_of,
     thrust_to_weight,
 )
-from headctl_envs.dogfight.geometry import Sight, arc_tangent
+from headctl_envs.dogfight.geometry import Sight
 from headctl_envs.dogfight.names import LIBRARIES
+from headctl_envs.dogfight.numerics import arc_tangent, sine_cosine
 from headctl_envs.dogfight.warp_struct import struct
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
@@ -260,7 +261,7 @@ def fulfil(
             error = error + 2.0 * wp.pi
     slope = lift_per_weight(airframe, air, wp.max(own.speed, 1.0))
     available = load_factor_available(airframe, air, own.speed)
-    pull = plan.sign * size * wp.max(wp.cos(error), 0.0)
+    pull = plan.sign * size * wp.max(sine_cosine(error)[1], 0.0)
     command.load_factor = wp.clamp(pull, wp.max(airframe.load_factor_min, airframe.lift_min * slope), available)
     cl = wp.clamp(own.load_factor / slope, airframe.lift_min, airframe.lift_max)
     roll_max = (

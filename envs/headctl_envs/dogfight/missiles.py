@@ -7,8 +7,9 @@ the closest point of the straight relative path within each step, so that it can
 
 import warp as wp
 
-from headctl_envs.dogfight.flight import G, Motion, forward_of
+from headctl_envs.dogfight.flight import PER_SEA_LEVEL_TEMPERATURE, G, Motion, forward_of
 from headctl_envs.dogfight.geometry import Sight
+from headctl_envs.dogfight.numerics import exp_of, log_of
 from headctl_envs.dogfight.warp_struct import struct
 from headctl_envs.dogfight.world import COASTING, EMPTY, GUIDED, Missile, Rules
 
@@ -45,8 +46,8 @@ def thin_air_at(altitude: float) -> ThinAir:
     air = ThinAir()
     h = wp.clamp(altitude, -500.0, 25000.0)
     temperature = wp.max(288.15 - 0.0065 * h, 216.65)
-    log_ratio = 4.25588 * wp.log(temperature / 288.15) - wp.max(h - 11000.0, 0.0) / 6341.62
-    air.density = 1.225 * wp.exp(log_ratio)
+    log_ratio = 4.25588 * log_of(temperature * PER_SEA_LEVEL_TEMPERATURE) - wp.max(h - 11000.0, 0.0) / 6341.62
+    air.density = 1.225 * exp_of(log_ratio)
     air.inverse_sound = 1.0 / wp.sqrt(401.874 * temperature)
     return air
 
@@ -185,23 +186,25 @@ def missile_reach(own: Motion, goal_speed: float, view: Sight, rules: Rules) -> 
     middle = own.speed + 0.5 * gain
     end = own.speed + gain - decay * empty / mean * middle * middle * rules.missile_burn
     # The turn onto the collision course costs speed.
-    towards = 1.0 - wp.cos(view.aa)
-    end = end * (1.0 - TURN_COST * wp.sin(view.aa) * towards * towards)
+    cos_aspect = wp.dot(view.los, view.other_forward)
+    sin_aspect = wp.length(wp.cross(view.los, view.other_forward))
+    towards = 1.0 - cos_aspect
+    end = end * (1.0 - TURN_COST * sin_aspect * towards * towards)
     burnt = 0.5 * (own.speed + end) * rules.missile_burn
-    away = goal_speed * wp.cos(view.aa)
+    away = goal_speed * cos_aspect
     slowest = wp.max(rules.missile_speed_min, away)
     coast = wp.max((end / slowest - 1.0) / (decay * end), 0.0)
     coast = wp.min(coast, rules.missile_time_max - rules.missile_burn)
     time = rules.missile_burn + coast
-    path = burnt + wp.log(1.0 + decay * end * coast) / decay
-    across = goal_speed * time * wp.sin(view.aa)
+    path = burnt + log_of(1.0 + decay * end * coast) / decay
+    across = goal_speed * time * sin_aspect
     return REACH_MARGIN * wp.max(wp.sqrt(wp.max(path * path - across * across, 0.0)) - away * time, 0.0)
 
 
 @wp.func
 def missile_nearest(goal_speed: float, view: Sight, rules: Rules) -> float:
     """Shortest range in m at which a launch makes sense: a target that crosses leaves the view too soon."""
-    return rules.missile_range_min + CROSSING_S * goal_speed * wp.sin(view.aa)
+    return rules.missile_range_min + CROSSING_S * goal_speed * wp.length(wp.cross(view.los, view.other_forward))
 
 
 @wp.func
@@ -214,9 +217,3 @@ def time_to_go(missile: Missile, goal: wp.vec3, goal_velocity: wp.vec3) -> float
     if closing > 1.0:
         time = wp.min(distance / closing, 30.0)
     return time
-
-
-@wp.func
-def is_flying(missile: Missile) -> bool:
-    """Whether there is a missile in the slot."""
-    return missile.phase != EMPTY

@@ -5,7 +5,7 @@ import warp as wp
 from headctl_envs.dogfight.flight import Motion
 from headctl_envs.dogfight.names import STARTS
 from headctl_envs.dogfight.warp_struct import struct
-from headctl_envs.dogfight.world import EMPTY, Rules, World, assign, look, random_stream
+from headctl_envs.dogfight.world import EMPTY, Arena, Rules, assign, random_stream
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
@@ -26,7 +26,7 @@ START_LEVER = wp.constant(0.77)
 
 
 @wp.func
-def place(world: World, rules: Rules, n: int, s: int, position: wp.vec3, heading: float, speed: float) -> None:
+def place(arena: Arena, rules: Rules, n: int, s: int, position: wp.vec3, heading: float, speed: float) -> None:
     """Puts seat ``s`` in level flight at 1 g with full magazines."""
     motion = Motion()
     motion.position = position
@@ -34,24 +34,22 @@ def place(world: World, rules: Rules, n: int, s: int, position: wp.vec3, heading
     motion.speed = speed
     motion.load_factor = 1.0
     motion.lever = START_LEVER
-    world.motion[n, s] = motion
-    world.health[n, s] = 1.0
-    world.rounds[n, s] = rules.gun_rounds
-    world.missiles_left[n, s] = rules.missiles
-    world.flares[n, s] = rules.flares
-    world.lock_s[n, s] = 0.0
-    world.missile_wait[n, s] = 0.0
-    world.flare_wait[n, s] = 0.0
-    world.zone_s[n, s] = 0.0
-    world.cause[n, s] = 0
+    arena.seats[n, s].motion = motion
+    arena.seats[n, s].health = 1.0
+    arena.seats[n, s].rounds = rules.gun_rounds
+    arena.seats[n, s].missiles_left = rules.missiles
+    arena.seats[n, s].flares = rules.flares
+    arena.seats[n, s].lock_s = 0.0
+    arena.seats[n, s].missile_wait = 0.0
+    arena.seats[n, s].flare_wait = 0.0
+    arena.seats[n, s].zone_s = 0.0
+    arena.seats[n, s].cause = 0
     for m in range(rules.slots):
-        missile = world.missiles[n, s, m]
-        missile.phase = EMPTY
-        world.missiles[n, s, m] = missile
+        arena.missiles[n, s, m].phase = EMPTY
 
 
 @wp.func
-def place_team(world: World, rules: Rules, n: int, side: int, centre: wp.vec3, heading: float, speed: float) -> None:
+def place_team(arena: Arena, rules: Rules, n: int, side: int, centre: wp.vec3, heading: float, speed: float) -> None:
     """Puts the aircraft of a side in line abreast, its first one in the middle.
 
     The wingmen stand alternately right and left of the first, and a little behind; the places are the same for both.
@@ -63,7 +61,7 @@ def place_team(world: World, rules: Rules, n: int, side: int, centre: wp.vec3, h
         east = wp.sin(heading)
         north = wp.cos(heading)
         offset = wp.vec3(-behind * north - across * east, -behind * east + across * north, 0.0)
-        place(world, rules, n, side * rules.team + i, centre + offset, heading, speed)
+        place(arena, rules, n, side * rules.team + i, centre + offset, heading, speed)
 
 
 @struct
@@ -119,12 +117,12 @@ def arrange(kind: int, rules: Rules, near: float, side: wp.vec3, coin: float) ->
 
 
 @wp.func
-def start_game(world: World, rules: Rules, seed: int, n: int) -> None:
+def start_game(arena: Arena, rules: Rules, seed: int, n: int) -> None:
     """Begins the next episode of game ``n``, centred on the origin and on the drawn altitude."""
-    world.episode[n] = world.episode[n] + 1
-    world.clock[n] = 0
-    world.over[n] = 0
-    rng = random_stream(seed, rules.game_offset + n, world.episode[n], PURPOSE_START)
+    arena.games[n].episode = arena.games[n].episode + 1
+    arena.games[n].clock = 0
+    arena.games[n].over = 0
+    rng = random_stream(seed, rules.game_offset + n, arena.games[n].episode, PURPOSE_START)
     pick = wp.randf(rng)
     altitude = rules.altitude_min + (rules.altitude_max - rules.altitude_min) * wp.randf(rng)
     speed = rules.speed_min + (rules.speed_max - rules.speed_min) * wp.randf(rng)
@@ -146,7 +144,6 @@ def start_game(world: World, rules: Rules, seed: int, n: int) -> None:
     toward = heading + start.bearing
     half = wp.vec3(start.gap * wp.cos(toward), start.gap * wp.sin(toward), -rise) * 0.5
     centre = wp.vec3(0.0, 0.0, -altitude)
-    place_team(world, rules, n, start.attacker, centre - half, heading, speed)
-    place_team(world, rules, n, 1 - start.attacker, centre + half, heading + start.turn, other_speed)
-    assign(world, rules, n)
-    look(world, rules, n)
+    place_team(arena, rules, n, start.attacker, centre - half, heading, speed)
+    place_team(arena, rules, n, 1 - start.attacker, centre + half, heading + start.turn, other_speed)
+    assign(arena, rules, n)

@@ -22,37 +22,46 @@ def tracks(missile: Missile, s: int) -> bool:
 
 
 @wp.func
-def incoming_after(world: World, rules: Rules, n: int, s: int, after: float, tie: int) -> wp.vec2i:
-    """Shooter and slot of the missile that reaches seat ``s`` first after time ``after``, or (-1, -1).
+def arrival_after(
+    missiles: wp.array3d[Missile], rules: Rules, own: Motion, n: int, s: int, after: float, tie: int
+) -> wp.vec3i:
+    """Shooter, slot and number of the missile that reaches seat ``s`` first after time ``after``, or -1 three times.
 
     ``tie`` is the number of the missile found before: at equal times the order is that of the numbers.
     """
-    found = wp.vec2i(-1, -1)
+    found = wp.vec3i(-1, -1, -1)
     best = wp.float32(1.0e9)
-    own = world.motion[n, s]
     velocity = forward_of(own.attitude) * own.speed
     first = first_enemy(rules, s)
     for i in range(rules.team):
         for m in range(rules.slots):
-            missile = world.missiles[n, first + i, m]
-            if tracks(missile, s):
-                time = time_to_go(missile, own.position, velocity)
-                if time < best and (time > after or (time == after and i * rules.slots + m > tie)):
-                    best = time
-                    found = wp.vec2i(first + i, m)
+            if missiles[n, first + i, m].phase == GUIDED:
+                missile = missiles[n, first + i, m]
+                if tracks(missile, s):
+                    time = time_to_go(missile, own.position, velocity)
+                    number = i * rules.slots + m
+                    if time < best and (time > after or (time == after and number > tie)):
+                        best = time
+                        found = wp.vec3i(first + i, m, number)
     return found
 
 
 @wp.func
 def incoming(world: World, rules: Rules, n: int, s: int) -> wp.vec2i:
     """Shooter and slot of the missile that reaches seat ``s`` first, or (-1, -1)."""
-    return incoming_after(world, rules, n, s, -1.0, -1)
+    found = arrival_after(world.missiles, rules, world.motion[n, s], n, s, -1.0, -1)
+    return wp.vec2i(found[0], found[1])
 
 
 @wp.func
 def incoming_view(world: World, n: int, own: Motion, which: wp.vec2i) -> Sight:
+    """What ``own`` sees of the missile that ``which`` names."""
+    return missile_view(world.missiles[n, which[0], which[1]], own)
+
+
+@wp.func
+def missile_view(missile: Missile, own: Motion) -> Sight:
     """What ``own`` sees of a missile, in the form in which it sees aircraft."""
-    missile = world.missiles[n, which[0], which[1]]
     view = Sight()
     offset = missile.position - own.position
     view.range = wp.max(wp.length(offset), RANGE_MIN)

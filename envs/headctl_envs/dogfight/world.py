@@ -11,8 +11,8 @@ import warp as wp
 
 from headctl_envs.dogfight.config import STARTS, DogfightConfig
 from headctl_envs.dogfight.flight import Motion, forward_of
-from headctl_envs.dogfight.geometry import Sight, sight
-from headctl_envs.dogfight.warp_struct import struct
+from headctl_envs.dogfight.geometry import Sight, angle_between, glance
+from headctl_envs.dogfight.warp_struct import field_slices, struct
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
@@ -20,30 +20,6 @@ from headctl_envs.dogfight.warp_struct import struct
 
 wp.set_module_options({"enable_backward": False})
 
-
-MOTION_FIELDS: dict[str, slice] = {
-    "position": slice(0, 3),
-    "attitude": slice(3, 7),
-    "speed": slice(7, 8),
-    "load_factor": slice(8, 9),
-    "roll_rate": slice(9, 10),
-    "lever": slice(10, 11),
-}
-"""Where the fields of :class:`Motion` stand in the last dimension of the engine's tensor ``motion`` [N, A, 11]."""
-
-MISSILE_FIELDS: dict[str, slice] = {
-    "position": slice(0, 3),
-    "velocity": slice(3, 6),
-    "seeker": slice(6, 9),
-    "age": slice(9, 10),
-    "target": slice(10, 11),
-    "phase": slice(11, 12),
-}
-"""Where the fields of :class:`Missile` stand in the last dimension of the engine's ``missiles`` [N, A, M, 12]."""
-
-MOTION_SIZE = 11
-SIGHT_SIZE = 16
-MISSILE_SIZE = 12
 
 EMPTY = wp.constant(0.0)
 GUIDED = wp.constant(1.0)
@@ -69,55 +45,102 @@ class Missile:
 
 
 @struct
-class World:
-    """Views of the engine's buffers. ``[N, A]`` unless said.
+class Seat:
+    """One aircraft of one game, all that a step reads and writes of it side by side in memory.
 
-    ``target`` is the enemy that a seat fights, ``view`` what it sees of him, always up to date with ``motion``;
+    ``target`` is the enemy that it fights, ``view`` what it sees of him, up to date with ``motion`` (its angles only
+    between decisions). ``lock_s`` is the time that the seeker has seen the target, ``..._wait`` are cooldowns in s,
+    ``zone_s`` the time with an enemy in the gun's zone. ``cause`` says how it died, 0 while it lives; ``present`` is 1
+    until after the substep of a death, ``lived`` says whether it was alive when the decision began. ``choice``,
+    ``trigger`` (the weapon in force) and ``trim`` are the actions; ``moved`` and ``blast`` (damage by missiles) are
+    scratch of one substep; ``damage`` is what the decision did to it, ``dealt`` what it did to others, ``spent`` what
+    its weapons were worth.
+    """
+
+    motion: Motion
+    moved: Motion
+    view: Sight
+    trim: wp.vec3
+    health: wp.float32
+    rounds: wp.float32
+    missiles_left: wp.float32
+    flares: wp.float32
+    lock_s: wp.float32
+    missile_wait: wp.float32
+    flare_wait: wp.float32
+    zone_s: wp.float32
+    damage: wp.float32
+    blast: wp.float32
+    dealt: wp.float32
+    spent: wp.float32
+    target: wp.int32
+    cause: wp.int32
+    choice: wp.int32
+    trigger: wp.int32
+    lived: wp.int32
+    present: wp.int32
+
+
+@struct
+class Game:
+    """One game: ``clock`` counts decisions, ``over`` says that a team is gone, ``potential`` is that of red."""
+
+    potential: wp.float32
+    clock: wp.int32
+    episode: wp.int32
+    over: wp.int32
+
+
+SEAT_FIELDS, SEAT_SIZE = field_slices(Seat)
+"""Where the fields of :class:`Seat` stand in the last dimension of the engine's buffer of seats, in 4-byte words."""
+GAME_FIELDS, GAME_SIZE = field_slices(Game)
+MISSILE_FIELDS, MISSILE_SIZE = field_slices(Missile)
+"""Where the fields of :class:`Missile` stand in the last dimension of the engine's ``missiles`` [N, A, M, 12]."""
+MOTION_FIELDS, MOTION_SIZE = field_slices(Motion)
+"""Where the fields of :class:`Motion` stand in the last dimension of the engine's tensor ``motion`` [N, A, 11]."""
+
+
+@struct
+class Arena:
+    """Views of the engine's buffers for the kernels of a step.
+
+    Few and by record: Warp passes structs by value, and every index into another array costs its own arithmetic.
     ``rank`` ``[N, A, E]`` has the enemies' seats in the order of the observation, ``mates`` ``[N, A, E - 1]`` the
-    wingmen's. ``choice``, ``trigger`` (the weapon in force) and ``trim`` are the actions; ``moved``, ``damage``,
-    ``blast`` (damage by missiles) and ``claim`` ``[N, A, A]`` (damage wanted, by shooter) are scratch of one substep;
-    ``dealt`` is the damage of the decision, ``spent`` what the weapons used in it were worth; ``lived`` says who was
-    alive when it began. ``lock_s`` is the time that the seeker has seen the target, ``..._wait`` are cooldowns in s.
-    ``present`` is 1 until after the substep of a death. ``cause`` says how a seat died, ``over`` ``[N]`` that a team is
-    gone; ``clock`` ``[N]`` counts decisions; ``potential`` ``[N]`` is that of red; ``counts`` is ``[N, S]``.
+    wingmen's; ``claim`` ``[N, A, A]`` is the damage wanted in a substep, by shooter; ``counts`` is ``[N, S]``.
     ``kinds`` has the maneuver codes of the library, ``falling`` the positions of its pull-down maneuvers.
     """
 
-    motion: wp.array2d[Motion]
-    moved: wp.array2d[Motion]
-    view: wp.array2d[Sight]
+    seats: wp.array2d[Seat]
+    games: wp.array[Game]
     missiles: wp.array3d[Missile]
-    target: wp.array2d[wp.int32]
     rank: wp.array3d[wp.int32]
     mates: wp.array3d[wp.int32]
-    health: wp.array2d[wp.float32]
-    rounds: wp.array2d[wp.float32]
-    missiles_left: wp.array2d[wp.float32]
-    flares: wp.array2d[wp.float32]
-    lock_s: wp.array2d[wp.float32]
-    missile_wait: wp.array2d[wp.float32]
-    flare_wait: wp.array2d[wp.float32]
-    choice: wp.array2d[wp.int32]
-    trigger: wp.array2d[wp.int32]
-    trim: wp.array2d[wp.vec3]
     claim: wp.array3d[wp.float32]
-    damage: wp.array2d[wp.float32]
-    blast: wp.array2d[wp.float32]
-    dealt: wp.array2d[wp.float32]
-    spent: wp.array2d[wp.float32]
-    lived: wp.array2d[wp.int32]
-    present: wp.array2d[wp.int32]
-    cause: wp.array2d[wp.int32]
-    zone_s: wp.array2d[wp.float32]
-    clock: wp.array[wp.int32]
-    episode: wp.array[wp.int32]
-    over: wp.array[wp.int32]
-    potential: wp.array[wp.float32]
     counts: wp.array2d[wp.float32]
     mask_maneuver: wp.array3d[wp.bool]
     mask_weapon: wp.array3d[wp.bool]
     kinds: wp.array[wp.int32]
     falling: wp.array[wp.int32]
+
+
+@struct
+class World:
+    """The same memory as pilots see it, one array per quantity; ``[N, A]`` unless said. See :class:`Seat`.
+
+    ``missiles`` is ``[N, A, M]``, ``clock`` and ``episode`` are ``[N]``, the masks ``[N, A, K]``; ``kinds`` has the
+    maneuver codes of the library.
+    """
+
+    motion: wp.array2d[Motion]
+    view: wp.array2d[Sight]
+    missiles: wp.array3d[Missile]
+    target: wp.array2d[wp.int32]
+    health: wp.array2d[wp.float32]
+    clock: wp.array[wp.int32]
+    episode: wp.array[wp.int32]
+    mask_maneuver: wp.array3d[wp.bool]
+    mask_weapon: wp.array3d[wp.bool]
+    kinds: wp.array[wp.int32]
 
 
 @struct
@@ -303,77 +326,70 @@ def first_ally(rules: Rules, s: int) -> int:
 
 
 @wp.func
-def urgency(own: Motion, other: Motion, own_forward: wp.vec3) -> float:
-    """Distance in m weighed by the angle off the nose: times 1 ahead, 2 abeam, 3 behind. The smallest is the target."""
-    offset = other.position - own.position
-    distance = wp.length(offset)
-    return 2.0 * distance - wp.dot(offset, own_forward)
+def priority(own: Motion, seat: Seat, forward: wp.vec3, weight: float) -> float:
+    """Key by which others are sorted: the urgency, or with ``weight`` 0 the distance; the dead come last."""
+    offset = seat.motion.position - own.position
+    key = wp.length(offset) * (1.0 + weight) - weight * wp.dot(offset, forward)
+    return wp.where(seat.health > 0.0, key, key + 1.0e7)
 
 
 @wp.func
-def assign(world: World, rules: Rules, n: int) -> None:
-    """Chooses every seat's target and the order in which it observes enemies (dead ones last) and wingmen."""
-    for s in range(rules.seats):
-        first = first_enemy(rules, s)
-        if rules.team == 1:
-            world.target[n, s] = first
-            world.rank[n, s, 0] = first
-        else:
-            own = world.motion[n, s]
-            forward = forward_of(own.attitude)
-            for i in range(rules.team):
-                other = first + i
-                key = urgency(own, world.motion[n, other], forward)
-                if world.health[n, other] <= 0.0:
-                    key = key + 1.0e7
-                place = wp.int32(i)
-                while place > 0:
-                    ahead = world.rank[n, s, place - 1]
-                    ahead_key = urgency(own, world.motion[n, ahead], forward)
-                    if world.health[n, ahead] <= 0.0:
-                        ahead_key = ahead_key + 1.0e7
-                    if ahead_key <= key:
-                        break
-                    world.rank[n, s, place] = ahead
-                    place = place - 1
-                world.rank[n, s, place] = other
-            chosen = world.rank[n, s, 0]
-            if chosen != world.target[n, s]:
-                world.lock_s[n, s] = 0.0
-            world.target[n, s] = chosen
-            order_mates(world, rules, n, s, own)
-
-
-@wp.func
-def order_mates(world: World, rules: Rules, n: int, s: int, own: Motion) -> None:
-    """Sorts the wingmen of a seat by distance, dead ones last."""
-    first = first_ally(rules, s)
+def sort_seats(
+    arena: Arena, n: int, order: wp.array[wp.int32], own: Motion, first: int, size: int, skipped: int, weight: float
+) -> None:
+    """Writes the ``size`` seats from ``first`` on, without ``skipped``, into ``order``, sorted by :func:`priority`."""
+    forward = forward_of(own.attitude)
     count = wp.int32(0)
-    for i in range(rules.team):
+    for i in range(size):
         other = first + i
-        if other != s:
-            key = wp.length(world.motion[n, other].position - own.position)
-            if world.health[n, other] <= 0.0:
-                key = key + 1.0e7
+        if other != skipped:
+            key = priority(own, arena.seats[n, other], forward, weight)
             place = wp.int32(count)
             while place > 0:
-                ahead = world.mates[n, s, place - 1]
-                ahead_key = wp.length(world.motion[n, ahead].position - own.position)
-                if world.health[n, ahead] <= 0.0:
-                    ahead_key = ahead_key + 1.0e7
-                if ahead_key <= key:
+                ahead = order[place - 1]
+                if priority(own, arena.seats[n, ahead], forward, weight) <= key:
                     break
-                world.mates[n, s, place] = ahead
+                order[place] = ahead
                 place = place - 1
-            world.mates[n, s, place] = other
+            order[place] = other
             count = count + 1
 
 
 @wp.func
-def look(world: World, rules: Rules, n: int) -> None:
-    """Brings ``world.view`` of game ``n`` up to date with ``world.motion`` and ``world.target``."""
+def assign(arena: Arena, rules: Rules, n: int) -> None:
+    """Chooses every seat's target and the order in which it observes enemies and wingmen.
+
+    The most urgent enemy is the target: distance weighed by the angle off the nose, times 1 ahead, 2 abeam, 3 behind.
+    """
     for s in range(rules.seats):
-        world.view[n, s] = sight(world.motion[n, s], world.motion[n, world.target[n, s]])
+        first = first_enemy(rules, s)
+        if rules.team == 1:
+            arena.seats[n, s].target = first
+            arena.rank[n, s, 0] = first
+        else:
+            own = arena.seats[n, s].motion
+            sort_seats(arena, n, arena.rank[n, s], own, first, rules.team, -1, 1.0)
+            sort_seats(arena, n, arena.mates[n, s], own, first_ally(rules, s), rules.team, s, 0.0)
+            chosen = arena.rank[n, s, 0]
+            if chosen != arena.seats[n, s].target:
+                arena.seats[n, s].lock_s = 0.0
+            arena.seats[n, s].target = chosen
+
+
+@wp.func
+def look(arena: Arena, rules: Rules, n: int) -> None:
+    """Brings the views of game ``n`` up to date with motions and targets, all but their angles."""
+    for s in range(rules.seats):
+        arena.seats[n, s].view = glance(arena.seats[n, s].motion, arena.seats[n, arena.seats[n, s].target].motion)
+
+
+@wp.func
+def measure(arena: Arena, rules: Rules, n: int) -> None:
+    """Adds the angles to the views of game ``n``."""
+    for s in range(rules.seats):
+        view = arena.seats[n, s].view
+        arena.seats[n, s].view.ata = angle_between(view.own_forward, view.los)
+        arena.seats[n, s].view.aa = angle_between(view.other_forward, view.los)
 
 
 @wp.func
