@@ -277,6 +277,14 @@ METRICS: tuple[Metric, ...] = (
     ),
     *SELFPLAY_METRICS,
     Metric(
+        "env/exploitability",
+        "reward per episode",
+        "What a best answer would gain against the policy as it is now, mean over the seats: exact. Only of games that "
+        "know it, such as `matrix`; `headctl exploit` gives a lower bound for the others",
+        "falls towards 0",
+        "It circles: raise the entropy target towards that of the equilibrium",
+    ),
+    Metric(
         "env/<statistic>",
         "see game",
         "What the game reports of itself since the last iteration. The dogfight's: `docs/dogfight.md`",

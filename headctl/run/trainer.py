@@ -34,6 +34,7 @@ from headctl.run.exploiters import make_exploiters
 from headctl.run.keeper import LeagueKeeper, reason
 from headctl.run.memory import resident_mb
 from headctl.run.resume import checked
+from headctl.selfplay.answers import known_answers
 from headctl.selfplay.catalog import make
 from headctl.selfplay.collector import SelfPlayCollector
 from headctl.selfplay.entropies import entropies_by_opponent, entropy_metrics
@@ -257,6 +258,7 @@ class Trainer:
             "selfplay/draw_rate": against_pool.draws / against_pool.games if against_pool.games else math.nan,
             **self.league.metrics(self.collector.in_play, self.collector.results, self.agent_steps),
             **entropy_metrics(entropies),
+            **known_answers(self._game, self.policy),
             **{f"env/{name}": value for name, value in self._game.pop_statistics().items()},
             "perf/agent_steps_per_s": taken / (updated - started),
             "perf/rollout_s": played - started,

@@ -1,6 +1,7 @@
 """The games that a configuration can name: what they are (without loading torch), and how to make them.
 
-A game is ``dogfight``, or ``package.module:function`` where the function returns a PettingZoo ``ParallelEnv``.
+A game is ``dogfight`` or ``matrix``, or ``package.module:function`` where the function returns a PettingZoo
+``ParallelEnv``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from headctl.selfplay.games import VectorGame
 
-BUILT_IN = ("dogfight",)
+BUILT_IN = ("dogfight", "matrix")
 
 
 class GameError(ValueError):
@@ -54,7 +55,7 @@ def describe(name: str, options: Mapping[str, Any]) -> GameInfo:
     """Returns heads and pilots of a game. Loads no torch for the games that ship with headctl.
 
     Args:
-        name: ``dogfight`` or ``package.module:function``.
+        name: ``dogfight``, ``matrix`` or ``package.module:function``.
         options: The game's own options.
 
     Raises:
@@ -64,6 +65,10 @@ def describe(name: str, options: Mapping[str, Any]) -> GameInfo:
         dogfight = importlib.import_module("headctl_envs.dogfight.config")
         heads = dogfight.heads(_dogfight_config(options))
         return GameInfo({head: _head_info(*entry) for head, entry in heads.items()}, tuple(dogfight.PILOTS))
+    if name == "matrix":
+        matrix = importlib.import_module("headctl_envs.matrix.config")
+        heads = matrix.heads(_matrix_config(options))
+        return GameInfo({head: _head_info(*entry) for head, entry in heads.items()}, tuple(matrix.PILOTS))
     adapter = importlib.import_module("headctl.selfplay.parallel_env")
     heads = adapter.describe_parallel_env(_factory(name), dict(options))
     return GameInfo({head: HeadInfo(**known) for head, known in heads.items()}, ("random",))
@@ -81,7 +86,7 @@ def make(
     """Makes a batch of games.
 
     Args:
-        name: ``dogfight`` or ``package.module:function``.
+        name: ``dogfight``, ``matrix`` or ``package.module:function``.
         options: The game's own options.
         num_games: How many games run side by side, N.
         seed: Seed of every random stream of the games.
@@ -97,12 +102,23 @@ def make(
         config = _dogfight_config(options)
         engine = importlib.import_module("headctl_envs.dogfight.engine")
         return engine.DogfightEngine(config, num_games=num_games, seed=seed, device=device)
+    if name == "matrix":
+        engine = importlib.import_module("headctl_envs.matrix.engine")
+        return engine.MatrixEngine(_matrix_config(options), num_games=num_games, seed=seed, device=device)
     adapter = importlib.import_module("headctl.selfplay.parallel_env")
     return adapter.ParallelEnvGame(_factory(name), dict(options), num_games=num_games, seed=seed, device=device)
 
 
 def _head_info(kind: str, size: int) -> HeadInfo:
     return HeadInfo(kind, choices=size) if kind == "categorical" else HeadInfo(kind, dims=size)
+
+
+def _matrix_config(options: Mapping[str, Any]) -> Any:
+    config = importlib.import_module("headctl_envs.matrix.config").MatrixConfig
+    try:
+        return config.from_mapping(options)
+    except ValueError as error:
+        raise GameError(f"options.{error}") from None
 
 
 def _dogfight_config(options: Mapping[str, Any]) -> Any:

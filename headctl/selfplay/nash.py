@@ -8,12 +8,12 @@ import math
 from itertools import combinations
 
 import numpy as np
+from headctl_envs.matrix.solution import solve_zero_sum
 
 from headctl.selfplay.payoff import Matrix, PayoffMatrix
 
 _ROUNDS = 300
 _BETWEEN_CHECKS = 100
-_PIVOTS_PER_PLAYER = 20  # two are what it takes as a rule
 
 
 def nash_mixture(payoffs: Matrix, *, tolerance: float = 1e-9, rounds: int = _ROUNDS) -> Matrix:
@@ -22,7 +22,7 @@ def nash_mixture(payoffs: Matrix, *, tolerance: float = 1e-9, rounds: int = _ROU
     Predictive regret matching+ (Farina, Kroer & Sandholm 2021, algorithm 1) with quadratic averaging. Every 100 rounds
     the players who still have weight are taken for the support, and the equilibrium on it is solved for exactly (its
     members are indifferent: ``A_SS p = 0``, ``sum p = 1``): where the support is right, that is the answer. Large
-    supports are not found that way; then the simplex method ends what regret matching has begun.
+    supports are not found that way; then linear programming ends what regret matching has begun.
 
     Args:
         payoffs: Antisymmetric ``[P, P]``.
@@ -60,8 +60,8 @@ def nash_mixture(payoffs: Matrix, *, tolerance: float = 1e-9, rounds: int = _ROU
                 best, best_value = candidate, value
         if best_value <= tolerance:
             return best
-    solved = _simplex(game)
-    return solved if solved is not None and exploitability(game, solved) < best_value else best
+    solved = solve_zero_sum(game)
+    return solved[1] if solved is not None and exploitability(game, solved[1]) < best_value else best
 
 
 def exploitability(payoffs: Matrix, mixture: Matrix) -> float:
@@ -156,46 +156,6 @@ def _on_support(game: Matrix, mixture: Matrix) -> list[Matrix]:
             exact[support] = np.maximum(solved, 0.0)
             found.append(exact / exact.sum())
     return found
-
-
-def _simplex(game: Matrix) -> Matrix | None:
-    """Solves the game as a linear program (Dantzig 1951): maximise ``sum x`` where ``(A + 2) x <= 1`` and ``x >= 0``.
-
-    Every entry of ``A + 2`` is positive, so the origin is a corner to begin from and the program is bounded; its
-    solution is half the equilibrium, because the value of the game is 0.
-
-    Returns:
-        ``[P]``, or ``None`` where rounding has led astray.
-    """
-    size = len(game)
-    # Condensed: the columns are the variables at 0 and the right-hand side, the rows those in the basis and the costs.
-    # Variables 0 to P - 1 are x, the others slacks.
-    table = np.ones((size + 1, size + 1))
-    table[:-1, :-1] = game + 2.0
-    table[-1, -1] = 0.0
-    change = np.empty_like(table)
-    outside, basis = np.arange(size), np.arange(size, 2 * size)
-    for _ in range(_PIVOTS_PER_PLAYER * size):
-        entering = int(table[-1, :-1].argmax())
-        if table[-1, entering] <= 1e-9:
-            break
-        column = table[:, entering].copy()
-        ratios = np.full(size, np.inf)
-        np.divide(table[:-1, -1], column[:-1], out=ratios, where=column[:-1] > 1e-10)
-        leaving = int(ratios.argmin())
-        if not np.isfinite(ratios[leaving]):
-            return None
-        table[:, entering] = 0.0
-        table[leaving, entering] = 1.0
-        row = table[leaving] / column[leaving]
-        np.multiply(column[:, None], row, out=change)
-        table -= change
-        table[leaving] = row
-        outside[entering], basis[leaving] = basis[leaving], outside[entering]
-    solution = np.zeros(2 * size)
-    solution[basis] = np.maximum(table[:-1, -1], 0.0)
-    mixture = solution[:size]
-    return mixture / mixture.sum() if mixture.sum() > 0.0 else None
 
 
 def _normalised(weights: Matrix) -> Matrix:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from headctl_envs.matrix.solution import solve_zero_sum
 from hypothesis import given, settings
 
 from headctl.selfplay.nash import cycles, effective_strategies, exploitability, nash_mixture, non_transitivity
@@ -40,12 +41,10 @@ def test_the_mixture_cannot_be_exploited_within_the_pool(kind, size):
         assert exploitability(payoffs, mixture) < 1e-4
 
 
-def test_the_simplex_alone_and_regret_matching_alone_agree():
-    from headctl.selfplay import nash
-
+def test_linear_programming_and_regret_matching_alone_agree():
     payoffs = antisymmetric("skill and cycles", 12, 0)
     payoffs /= np.abs(payoffs).max()
-    exact = nash._simplex(payoffs)
+    exact = solve_zero_sum(payoffs)[1]
     assert exploitability(payoffs, exact) < 1e-12
     np.testing.assert_allclose(nash_mixture(payoffs), exact, atol=1e-9)  # generic, so it is the only one
     assert exploitability(payoffs, nash_mixture(payoffs, rounds=100, tolerance=1.0)) < 0.1

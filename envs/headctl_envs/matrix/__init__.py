@@ -1,0 +1,1 @@
+"""Zero-sum matrix games: small enough that every right answer is known."""
