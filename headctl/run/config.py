@@ -28,7 +28,7 @@ from headctl.run.sections import (
 )
 from headctl.run.selfplay_section import SelfPlaySection
 from headctl.run.yaml_io import Document, YamlError, dump_yaml, parse_yaml, read_yaml
-from headctl.selfplay.catalog import GameError, GameInfo, describe
+from headctl.selfplay.catalog import BUILT_IN, GameError, GameInfo, describe, one_sided
 
 __all__ = ["ConfigError", "RunConfig", "head_specs", "load_config", "parse_config", "to_yaml"]
 
@@ -61,7 +61,8 @@ class RunConfig(Section):
     @property
     def rollout_rows(self) -> int:
         """Rows that one rollout gives to the learner: one per decision, and two per game against the latest policy."""
-        return int(self.game.num_games * self.ppo.rollout_steps * (1.0 + self.selfplay.latest_share))
+        seats = 1.0 if one_sided(self.game.name) else 1.0 + self.selfplay.latest_share
+        return int(self.game.num_games * self.ppo.rollout_steps * seats)
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -242,6 +243,11 @@ def _evaluation_problems(config: RunConfig) -> list[str]:
 def _contradictions(config: RunConfig) -> list[str]:
     """Returns what is wrong between keys that are each right by themselves."""
     problems = []
+    if config.game.workers and config.game.name in BUILT_IN:
+        problems.append(
+            f"game.workers: {config.game.workers} processes have nothing to do, {config.game.name!r} is played as one "
+            f"batch; leave it 0"
+        )
     rows = config.rollout_rows
     if config.ppo.minibatch_size > rows:
         problems.append(
