@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-RESUME_MAY_CHANGE = ("total_steps", "evaluation.", "checkpoint.", "faults.", "run.threads", "run.tensorboard")
+RESUME_MAY_CHANGE = (
+    "total_steps",
+    "evaluation.",
+    "checkpoint.",
+    "faults.",
+    "run.threads",
+    "run.tensorboard",
+    "game.workers",
+)
 """Keys (or beginnings of keys) that may change while a run is resumed; any other change would make it another run."""
 _MEANS_NOTHING = ("run.dir",)
 """Keys that only the start of a run has asked for."""

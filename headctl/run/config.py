@@ -28,7 +28,7 @@ from headctl.run.sections import (
 )
 from headctl.run.selfplay_section import RolesSection, SelfPlaySection, league_problems, merged_heads
 from headctl.run.yaml_io import Document, YamlError, dump_yaml, parse_yaml, read_yaml
-from headctl.selfplay.catalog import GameError, GameInfo, describe
+from headctl.selfplay.catalog import BUILT_IN, GameError, GameInfo, describe, one_sided
 
 __all__ = ["ConfigError", "RunConfig", "head_specs", "load_config", "parse_config", "to_yaml"]
 
@@ -61,7 +61,9 @@ class RunConfig(Section):
     @property
     def rollout_rows(self) -> int:
         """Rows that one rollout gives to the learner: one per decision, and two per game against the latest policy."""
-        return int(self.game.num_games * self.ppo.rollout_steps * (1.0 + self.selfplay.opponents.latest_share))
+        share = self.selfplay.opponents.latest_share
+        seats = 1.0 if one_sided(self.game.name) else 1.0 + share
+        return int(self.game.num_games * self.ppo.rollout_steps * seats)
 
     def with_heads_of(self, role: str) -> "RunConfig":
         """Returns the configuration with the heads of an exploiter: those of the main agent, with its own keys.
@@ -285,6 +287,11 @@ def _evaluation_problems(config: RunConfig) -> list[str]:
 def _contradictions(config: RunConfig) -> list[str]:
     """Returns what is wrong between keys that are each right by themselves."""
     problems = []
+    if config.game.workers and config.game.name in BUILT_IN:
+        problems.append(
+            f"game.workers: {config.game.workers} processes have nothing to do, {config.game.name!r} is played as one "
+            f"batch; leave it 0"
+        )
     rows, share = config.rollout_rows, config.selfplay.opponents.latest_share
     if config.ppo.minibatch_size > rows:
         problems.append(

@@ -10,8 +10,20 @@ from headctl.run.fields import SEED_MAX, Real, Section, Whole, key
 class GameSection(Section):
     """The game that is played."""
 
-    name: str = key("dogfight", "the game: `dogfight`, or `package.module:function` of a PettingZoo ParallelEnv")
+    name: str = key(
+        "dogfight",
+        "the game: `dogfight`, `package.module:function` of a PettingZoo ParallelEnv, or `gymnasium:Id` of a "
+        "single-agent environment",
+    )
     num_games: Whole = key(256, "games played side by side", "games", ge=1, le=1_000_000)
+    workers: Whole = key(
+        0,
+        "processes that step the environments of a PettingZoo or Gymnasium game, the same games in the same order; "
+        "0: the trainer's own",
+        "processes",
+        ge=0,
+        le=1024,
+    )
     options: dict[str, Any] = key({}, "options of the game itself; the dogfight's are in docs/dogfight.md")
 
 

@@ -89,7 +89,9 @@ class Trainer:
         self.config, self.run_dir = config, run_dir
         seeds = dict(zip(_STREAMS, np.random.SeedSequence(config.seed).spawn(len(_STREAMS)), strict=True))
         self._device = torch.device(config.run.device)
-        game = self._make_game(config.game.options, config.game.num_games, _integer(seeds["game"]))
+        game = self._make_game(
+            config.game.options, config.game.num_games, _integer(seeds["game"]), workers=config.game.workers
+        )
         self._game = game
         self.policy, self.controller = build_agent(config, game, _generator(seeds["network"], "cpu"))
         self.learner = PPOLearner(
@@ -325,7 +327,7 @@ class Trainer:
             )
         )
 
-    def _make_game(self, options: Mapping[str, Any], num_games: int, seed: int) -> VectorGame:
+    def _make_game(self, options: Mapping[str, Any], num_games: int, seed: int, *, workers: int = 0) -> VectorGame:
         config = self.config
         return make(
             config.game.name,
@@ -334,6 +336,7 @@ class Trainer:
             seed=seed,
             device=config.run.device,
             gamma=config.ppo.gamma,
+            workers=workers,
         )
 
     def _make_training_game(self, num_games: int, seed: int) -> VectorGame:

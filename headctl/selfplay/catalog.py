@@ -1,7 +1,7 @@
 """The games that a configuration can name: what they are (without loading torch), and how to make them.
 
-A game is ``dogfight`` or ``matrix``, or ``package.module:function`` where the function returns a PettingZoo
-``ParallelEnv``.
+A game is ``dogfight`` or ``matrix``, ``package.module:function`` where the function returns a PettingZoo
+``ParallelEnv``, or ``gymnasium:Id`` for a single-agent environment of Gymnasium's registry.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from headctl.selfplay.games import VectorGame
 
 BUILT_IN = ("dogfight", "matrix")
+GYMNASIUM = "gymnasium:"
+"""What the names of single-agent games begin with."""
 
 
 class GameError(ValueError):
@@ -71,7 +73,13 @@ def describe(name: str, options: Mapping[str, Any]) -> GameInfo:
         return GameInfo({head: _head_info(*entry) for head, entry in heads.items()}, tuple(matrix.PILOTS))
     adapter = importlib.import_module("headctl.selfplay.parallel_env")
     heads = adapter.describe_parallel_env(_factory(name), dict(options))
-    return GameInfo({head: HeadInfo(**known) for head, known in heads.items()}, ("random",))
+    pilots = () if one_sided(name) else ("random",)
+    return GameInfo({head: HeadInfo(**known) for head, known in heads.items()}, pilots)
+
+
+def one_sided(name: str) -> bool:
+    """Tells whether a game is known to have one side only, by its name."""
+    return name.startswith(GYMNASIUM)
 
 
 def make(
@@ -82,16 +90,18 @@ def make(
     seed: int,
     device: str = "cpu",
     gamma: float | None = None,
+    workers: int = 0,
 ) -> VectorGame:
     """Makes a batch of games.
 
     Args:
-        name: ``dogfight``, ``matrix`` or ``package.module:function``.
+        name: ``dogfight``, ``matrix``, ``package.module:function`` or ``gymnasium:Id``.
         options: The game's own options.
         num_games: How many games run side by side, N.
         seed: Seed of every random stream of the games.
         device: Where the tensors live.
         gamma: The learner's discount; a game that shapes its reward by potentials needs the same.
+        workers: Processes that step the environments of a PettingZoo game; 0: this one does.
 
     Raises:
         GameError: As :func:`describe`.
@@ -106,7 +116,9 @@ def make(
         engine = importlib.import_module("headctl_envs.matrix.engine")
         return engine.MatrixEngine(_matrix_config(options), num_games=num_games, seed=seed, device=device)
     adapter = importlib.import_module("headctl.selfplay.parallel_env")
-    return adapter.ParallelEnvGame(_factory(name), dict(options), num_games=num_games, seed=seed, device=device)
+    return adapter.ParallelEnvGame(
+        _factory(name), dict(options), num_games=num_games, seed=seed, device=device, workers=workers
+    )
 
 
 def _head_info(kind: str, size: int) -> HeadInfo:
@@ -131,10 +143,13 @@ def _dogfight_config(options: Mapping[str, Any]) -> Any:
 
 def _factory(name: str) -> Any:
     """Returns the function that makes a PettingZoo environment."""
+    if name.startswith(GYMNASIUM):
+        return _gymnasium_factory(name.removeprefix(GYMNASIUM))
     module_name, colon, attribute = name.partition(":")
     if not colon:
         raise GameError(
-            f"name: {unknown_name('game', name, BUILT_IN)}, or package.module:function of a PettingZoo ParallelEnv"
+            f"name: {unknown_name('game', name, BUILT_IN)}, package.module:function of a PettingZoo ParallelEnv, or "
+            f"{GYMNASIUM}Id"
         )
     problem = origin_problem(module_name)
     if problem:
@@ -151,3 +166,12 @@ def _factory(name: str) -> Any:
     if problem:
         raise GameError(f"name: {attribute!r} of {module_name!r}: {problem}")
     return factory
+
+
+def _gymnasium_factory(env_id: str) -> Any:
+    gymnasium = importlib.import_module("gymnasium")
+    try:
+        gymnasium.spec(env_id)
+    except (gymnasium.error.Error, ImportError) as error:
+        raise GameError(f"name: {GYMNASIUM}{env_id}: {' '.join(str(error).split())}") from None
+    return importlib.import_module("headctl.selfplay.gymnasium_env").GymnasiumFactory(env_id)

@@ -49,7 +49,7 @@ class Seating:
 
         Args:
             num_games: N.
-            seat_sides: Side, 0 or 1, of every seat.
+            seat_sides: Side, 0 or 1, of every seat. In a game of side 0 alone all seats learn, whatever the share.
             latest_share: Share of games in which the learner plays itself, in [0, 1]; rounded so that the rest can be
                 divided among the opponents equally.
             slots: Largest number of opponents in play at once; never more than there are games against them.
@@ -57,13 +57,15 @@ class Seating:
         Raises:
             ValueError: A share outside [0, 1], no slot, no game, or sides that are not 0 and 1 with equally many seats.
         """
+        if seat_sides and not any(seat_sides):
+            latest_share = 1.0  # nobody sits opposite
         sides = torch.tensor(seat_sides)
         if num_games < 1:
             raise ValueError(f"num_games must be at least 1, got {num_games}")
         if not 0.0 <= latest_share <= 1.0 or slots < 1:
             raise ValueError(f"latest_share must be in [0, 1] and slots at least 1, got {latest_share:g} and {slots}")
         per_side = len(seat_sides) // 2
-        if not seat_sides or sorted(seat_sides) != [0] * per_side + [1] * per_side:
+        if not seat_sides or (any(seat_sides) and sorted(seat_sides) != [0] * per_side + [1] * per_side):
             raise ValueError(f"sides 0 and 1 need the same number of seats, got the sides {tuple(seat_sides)}")
         against_pool = num_games - round(num_games * latest_share)
         self.slots = min(slots, against_pool)

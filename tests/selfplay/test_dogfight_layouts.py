@@ -30,4 +30,4 @@ def test_masks_arrive_and_their_choices_are_legal(options, heads):
         outcomes |= set(step.outcome.tolist())
         assert torch.isfinite(step.observation).all()
     assert len(outcomes) > 1
-    assert all(env.unwrapped.engine.pop_statistics()["illegal_actions"] == 0.0 for env in game._envs if heads)
+    assert all(env.unwrapped.engine.pop_statistics()["illegal_actions"] == 0.0 for env in game._block.envs if heads)

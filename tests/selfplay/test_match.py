@@ -102,7 +102,7 @@ class Uneven(Counter):
 def test_only_the_first_episode_of_every_game_counts(seed):
     game = ParallelEnvGame(Uneven, {}, num_games=40, seed=seed)
     game.reset(seed)
-    kinds = np.bincount([env.kind for env in game._envs], minlength=3).tolist()
+    kinds = np.bincount([env.kind for env in game._block.envs], minlength=3).tolist()
     assert min(kinds) > 5
     # One half by itself, over both the seats cancel out. By the time the long games end, the short ones have gone on to
     # other episodes with other winners.

@@ -186,7 +186,7 @@ def test_a_state_restores_the_running_episodes_exactly(steps):
     play(other, 3)
     seen = other.load_state_dict(state)
     assert torch.equal(seen.observation, state["observation"])
-    assert other._envs[0].progress == 0.25
+    assert other._block.envs[0].progress == 0.25
     for a, b in zip(ahead, play(other, 30), strict=True):
         same_step(a, b)
 
@@ -344,8 +344,9 @@ def test_sides_follow_from_names():
     assert sides_of(["red_0", "blue_0", "red_1", "blue_1"]) == (0, 1, 0, 1)
     with pytest.raises(ValueError, match=r"a game has two sides; the agents .* form 3"):
         sides_of(["red_0", "blue_0", "green_0"])
+    assert sides_of(["hero"]) == (0,)
     with pytest.raises(ValueError, match="form 1"):
-        sides_of(["hero"])
+        sides_of(["crew_0", "crew_1", "crew_2"])
 
 
 def test_a_wrong_outcome_is_named():

@@ -55,7 +55,7 @@ def own_config(work: Work, route: str) -> RunConfig:
     """Returns the configuration of a run that does the work."""
     game: dict[str, object] = {"name": work.game, "num_games": work.games, "options": dict(work.options)}
     if route == PETTINGZOO:
-        game |= {"name": work.face} | ({"workers": work.workers} if work.workers else {})
+        game |= {"name": work.face, "workers": work.workers}
         if work.game == "dogfight":
             game["options"] = {"gamma": work.gamma, **work.options}
     never = 10**12
