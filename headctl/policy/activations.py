@@ -35,7 +35,7 @@ class _TanhBySigmoid(torch.autograd.Function):
 class Tanh(nn.Module):
     """The hyperbolic tangent, by the faster way on the CPU; without parameters."""
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: PLR6301 - a module's forward is a method
+    def forward(self, x: Tensor) -> Tensor:
         """Returns ``tanh(x)``, to within 1e-7."""
         if x.device.type != "cpu" or torch.compiler.is_compiling() or x.dtype != torch.float32:
             return torch.tanh(x)

@@ -54,7 +54,7 @@ class ObservationNormalizer(nn.Module):
         """
         constant = self.variance <= (_CONSTANT * self.mean).square()
         scale = torch.rsqrt(self.variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
-        return ((observation - self.mean) * scale).clamp_(-_CLIP, _CLIP).nan_to_num_(nan=0.0)
+        return ((observation - self.mean) * scale).clamp(-_CLIP, _CLIP).nan_to_num(nan=0.0)
 
     @torch.no_grad()
     def update(self, observation: Tensor) -> None:

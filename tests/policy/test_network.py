@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
+from headctl.policy.activations import Tanh
 from headctl.policy.network import ObservationNormalizer, Policy
 
 SPACE = spaces.Dict(
@@ -129,3 +130,15 @@ def test_every_activation_gives_gradients_to_all_weights(activation):
     params, value = policy(torch.randn(64, 5, generator=torch.Generator().manual_seed(5)))
     (params.square().sum() + value.sum()).backward()
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in policy.parameters())
+
+
+def test_tanh_by_the_sigmoid_is_tanh_with_its_gradient():
+    x = torch.cat((torch.linspace(-12, 12, 4001), torch.tensor([0.0, 1e-6, 60.0, -60.0, math.inf, -math.inf])))
+    leaf = x.clone().requires_grad_()
+    y = Tanh()(leaf)
+    y.sum().backward()
+    exact = torch.tanh(x.double())
+    assert (y.detach().double() - exact).abs().max() <= 2.5e-7
+    assert (leaf.grad.double() - (1 - exact.square())).abs().max() <= 5e-7
+    assert torch.equal(Tanh()(x), y.detach())  # with and without a gradient: rollout and update
+    assert Tanh()(torch.tensor([math.nan])).isnan().all()
