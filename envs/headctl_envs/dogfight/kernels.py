@@ -2,6 +2,7 @@
 
 import warp as wp
 
+from headctl_envs.dogfight.blocks import Seen
 from headctl_envs.dogfight.flight import Airframe, Motion, air_at, integrate
 from headctl_envs.dogfight.maneuvers import NOTCH, guide
 from headctl_envs.dogfight.scoring import (
@@ -17,7 +18,7 @@ from headctl_envs.dogfight.scoring import (
 from headctl_envs.dogfight.sensing import observe
 from headctl_envs.dogfight.starts import start_game
 from headctl_envs.dogfight.threats import arrival_after, missile_view
-from headctl_envs.dogfight.warp_struct import struct
+from headctl_envs.dogfight.warp_struct import fast_arithmetic, struct
 from headctl_envs.dogfight.weapons import (
     WEAPON_FLARE,
     WEAPON_GUN,
@@ -36,7 +37,7 @@ from headctl_envs.dogfight.world import Arena, Rules, assign, look, measure
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 # ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
-wp.set_module_options({"enable_backward": False})
+wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": fast_arithmetic(wp.config.cpu_compiler_flags)})
 
 COUNTS = (
     "episodes",
@@ -99,8 +100,6 @@ class Actions:
 class Results:
     """Views of what a step returns; see ``GameStep``. ``terms`` ``[N, 5]`` are red's, ``tally`` is ``[N, A, 8]``."""
 
-    observation: wp.array3d[wp.float32]
-    final_observation: wp.array3d[wp.float32]
     reward: wp.array2d[wp.float32]
     terms: wp.array2d[wp.float32]
     tally: wp.array3d[wp.float32]
@@ -268,9 +267,7 @@ def write_tally(arena: Arena, rules: Rules, results: Results, n: int, s: int) ->
 
 
 @wp.func
-def write_reward(
-    arena: Arena, rules: Rules, results: Results, weight: float, won: float, flying: int, n: int
-) -> None:
+def write_reward(arena: Arena, rules: Rules, results: Results, weight: float, won: float, flying: int, n: int) -> None:
     """Adds up red's terms and writes the reward of every seat that was alive."""
     dealt = wp.float32(0.0)
     taken = wp.float32(0.0)
@@ -349,6 +346,7 @@ def advance(
     airframes: wp.array[Airframe],
     actions: Actions,
     results: Results,
+    seen: Seen,
     shaping_weight: wp.array[wp.float32],
     seed: wp.array[wp.int32],
 ) -> None:
@@ -375,20 +373,32 @@ def advance(
         track_targets(arena, rules, n)
     score(arena, rules, results, shaping_weight[0], flying, n)
     for s in range(rules.seats):
-        observe(arena, rules, airframes, flying, n, s, results.observation)
+        observe(arena, rules, airframes, flying, n, s, seen)
 
 
 @wp.kernel
 def renew(
-    arena: Arena, rules: Rules, airframes: wp.array[Airframe], results: Results, seed: wp.array[wp.int32], which: int
+    arenas: wp.array[Arena],
+    books: wp.array[Rules],
+    airframes: wp.array[Airframe],
+    returned: wp.array[Results],
+    rows: wp.array[Seen],
+    outcome: wp.array[wp.int32],
+    seed: wp.array[wp.int32],
+    which: int,
 ) -> None:
     """Begins the next episode where one has just ended (``which`` = ENDED) or everywhere (ALL), or nowhere (NONE).
 
-    Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew.
+    Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew. The structs come
+    in arrays of one, so that the many games in which nothing ends do not read them.
     """
     n = wp.tid()
-    if which == ENDED and results.outcome[n] == 0:
+    if which == ENDED and outcome[n] == 0:
         return
+    arena = arenas[0]
+    rules = books[0]
+    results = returned[0]
+    seen = rows[0]
     if which == NONE:
         assign(arena, rules, n)
     else:
@@ -398,6 +408,6 @@ def renew(
     flying = missiles_flying(arena, rules, n)
     arena.games[n].potential = potential_of(arena, rules, flying, n)
     for s in range(rules.seats):
-        observe(arena, rules, airframes, flying, n, s, results.observation)
+        observe(arena, rules, airframes, flying, n, s, seen)
         if which == NONE:
             write_tally(arena, rules, results, n, s)
