@@ -24,15 +24,17 @@ from headctl_envs.dogfight.features import (
 )
 from headctl_envs.dogfight.flight import Motion
 from headctl_envs.dogfight.geometry import Sight
-from headctl_envs.dogfight.kernels import COUNTS, Actions, Results
+from headctl_envs.dogfight.kernels import Actions, Results
 from headctl_envs.dogfight.maneuvers import KINDS
 from headctl_envs.dogfight.world import (
+    COUNTS,
     GAME_FIELDS,
     GAME_SIZE,
     MISSILE_SIZE,
     SEAT_FIELDS,
     SEAT_SIZE,
     Arena,
+    Counts,
     Game,
     Missile,
     Seat,
@@ -56,7 +58,7 @@ SEAT_STATE = (
 )
 """Fields of a seat that outlive a decision; the others are scratch."""
 GAME_STATE = ("clock", "episode", "potential")
-STRUCTS = {"motion": Motion, "view": Sight, "seats": Seat, "games": Game, "missiles": Missile}
+STRUCTS = {"motion": Motion, "view": Sight, "seats": Seat, "games": Game, "missiles": Missile, "counts": Counts}
 VECTORS = {"params": wp.vec3}
 
 

@@ -24,7 +24,8 @@ from headctl_envs.dogfight.flight import Airframe, airframe_struct
 from headctl_envs.dogfight.kernels import ALL, ENDED, NONE, Results, advance, renew
 from headctl_envs.dogfight.pilots import pilot
 from headctl_envs.dogfight.results import GameStep, Observations, statistics_of
-from headctl_envs.dogfight.world import Arena, Rules, rules_struct
+from headctl_envs.dogfight.rules import Rules, rules_struct
+from headctl_envs.dogfight.world import Arena
 
 STATE_VERSION = 2
 LOOKING_AHEAD = ("fighter", "ace")

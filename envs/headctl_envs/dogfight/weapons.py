@@ -253,27 +253,28 @@ def missiles_flying(arena: Arena, rules: Rules, n: int) -> int:
 
 
 @wp.func
-def fly_missiles(arena: Arena, rules: Rules, n: int) -> wp.vec2:
-    """Flies all missiles of game ``n`` for a substep and notes what they want to do. Returns how many ended and hit."""
-    ended = wp.float32(0.0)
-    hits = wp.float32(0.0)
+def fly_missiles(arena: Arena, rules: Rules, n: int) -> int:
+    """Flies all missiles of game ``n`` for a substep and notes what they want to do. Returns how many hit."""
+    hits = wp.int32(0)
     for s in range(rules.seats):
         for m in range(rules.slots):
             if arena.missiles[n, s, m].phase != EMPTY:
                 target = int(arena.missiles[n, s, m].target)
                 end = fly_missile(arena, rules, n, s, m)
                 if end != 0:
-                    ended = ended + 1.0
+                    arena.counts[n].missile_ends = arena.counts[n].missile_ends + 1.0
                 if end == 1:
-                    hits = hits + 1.0
+                    hits = hits + 1
+                    arena.counts[n].missile_hits = arena.counts[n].missile_hits + 1.0
                     arena.claim[n, s, target] = arena.claim[n, s, target] + rules.missile_damage
                     arena.seats[n, target].blast = arena.seats[n, target].blast + rules.missile_damage
-    return wp.vec2(ended, hits)
+    return hits
 
 
 @wp.func
-def fire_guns(arena: Arena, rules: Rules, n: int) -> None:
-    """Notes what the guns of game ``n`` want to do in a substep, from the state at its end."""
+def fire_guns(arena: Arena, rules: Rules, n: int) -> int:
+    """Notes what the guns of game ``n`` want to do in a substep, from the state at its end. Returns how many hit."""
+    hits = wp.int32(0)
     for s in range(rules.seats):
         if arena.seats[n, s].health > 0.0:
             victim = gun_victim(arena, rules, n, s)
@@ -289,6 +290,8 @@ def fire_guns(arena: Arena, rules: Rules, n: int) -> None:
                         view = glance(arena.seats[n, s].motion, arena.seats[n, victim].motion)
                     harm = gun_damage_rate(view, rules) * rules.substep_s * fired / wanted
                     arena.claim[n, s, victim] = arena.claim[n, s, victim] + harm
+                    hits = hits + 1
+    return hits
 
 
 @wp.func
