@@ -20,8 +20,9 @@ from headctl_envs.dogfight.flight import (
     thrust_to_weight,
 )
 from headctl_envs.dogfight.geometry import arc_tangent, sight
+from headctl_envs.dogfight.rules import Rules, rules_struct
 from headctl_envs.dogfight.weapons import gun_damage_rate, gun_legal, in_gun_zone
-from headctl_envs.dogfight.world import MOTION_SIZE, Rules, rules_struct
+from headctl_envs.dogfight.world import MOTION_SIZE
 
 with wp.ScopedLogLevel(wp.LOG_ERROR):
     wp.init()

@@ -13,18 +13,28 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from headctl_envs.dogfight.blocks import AllyBlock, EnemyBlock, MissileBlock, OwnBlock, Seen, StoreBlock
 from headctl_envs.dogfight.config import FALLING, PARAMS, PILOTS, REWARD_TERMS, TALLY, WEAPONS, DogfightConfig
+from headctl_envs.dogfight.features import (
+    ALLY_FEATURES,
+    ENEMY_FEATURES,
+    MISSILE_FEATURES,
+    OWN_FEATURES,
+    STORE_FEATURES,
+)
 from headctl_envs.dogfight.flight import Motion
 from headctl_envs.dogfight.geometry import Sight
-from headctl_envs.dogfight.kernels import COUNTS, Actions, Results
+from headctl_envs.dogfight.kernels import Actions, Results
 from headctl_envs.dogfight.maneuvers import KINDS
 from headctl_envs.dogfight.world import (
+    COUNTS,
     GAME_FIELDS,
     GAME_SIZE,
     MISSILE_SIZE,
     SEAT_FIELDS,
     SEAT_SIZE,
     Arena,
+    Counts,
     Game,
     Missile,
     Seat,
@@ -48,7 +58,7 @@ SEAT_STATE = (
 )
 """Fields of a seat that outlive a decision; the others are scratch."""
 GAME_STATE = ("clock", "episode", "potential")
-STRUCTS = {"motion": Motion, "view": Sight, "seats": Seat, "games": Game, "missiles": Missile}
+STRUCTS = {"motion": Motion, "view": Sight, "seats": Seat, "games": Game, "missiles": Missile, "counts": Counts}
 VECTORS = {"params": wp.vec3}
 
 
@@ -144,6 +154,30 @@ class Buffers:
         """Views of what a step returns."""
         return _fill(Results(), self.results)
 
+    def seen(self, layout: Mapping[str, int]) -> Seen:
+        """Views of the observation, whose blocks stand where ``layout`` says; see ``features.layout_of``."""
+        rows = self.results["observation"]
+        games, seats, width = rows.shape
+        seen = Seen()
+        seen.rows = view_of(rows)
+        flag = layout["at_enemies"] - layout["at_team"] > 0  # in teams, a flag stands before every enemy
+        enemies, allies, missiles = (layout[f"{kind}_seen"] for kind in ("enemies", "allies", "missiles"))
+        for name, block, at, number, size in (
+            ("own", OwnBlock, 0, None, len(OWN_FEATURES)),
+            ("stores", StoreBlock, layout["at_stores"], None, len(STORE_FEATURES)),
+            ("enemies", EnemyBlock, layout["at_enemies"] + flag, enemies, len(ENEMY_FEATURES) + flag),
+            ("allies", AllyBlock, layout["at_allies"], allies, len(ALLY_FEATURES)),
+            ("missiles", MissileBlock, layout["at_missiles"], missiles, len(MISSILE_FEATURES)),
+        ):
+            if at + (number or 1) * size - flag * (name == "enemies") <= width and number != 0:
+                shape = (games, seats) if number is None else (games, seats, number)
+                strides = (4 * seats * width, 4 * width, 4 * size)[: len(shape)]
+                start = rows.data_ptr() + 4 * at
+                setattr(
+                    seen, name, wp.array(ptr=start, dtype=block, shape=shape, strides=strides, device=_name_of(rows))
+                )
+        return seen
+
     def action_views(self) -> dict[str, Actions]:
         """Views of every set of actions."""
         return {name: _fill(Actions(), tensors) for name, tensors in self.actions.items()}
@@ -167,7 +201,11 @@ def view_of(tensor: Tensor, record: Any = None, vector: Any = None) -> Any:
     """Warp's view of a tensor, whose last dimension is a struct (``record``), a ``vector`` or nothing special."""
     if record is None:
         return wp.from_torch(tensor, dtype=vector, requires_grad=False)
-    device = "cpu" if tensor.device.type == "cpu" else f"cuda:{tensor.device.index or 0}"
     strides = tuple(4 * step for step in tensor.stride()[:-1])
     shape = tuple(tensor.shape[:-1])
-    return wp.array(ptr=tensor.data_ptr(), dtype=record, shape=shape, strides=strides, device=device)
+    return wp.array(ptr=tensor.data_ptr(), dtype=record, shape=shape, strides=strides, device=_name_of(tensor))
+
+
+def _name_of(tensor: Tensor) -> str:
+    """Warp's name of a tensor's device."""
+    return "cpu" if tensor.device.type == "cpu" else f"cuda:{tensor.device.index or 0}"

@@ -16,14 +16,16 @@ import warp as wp
 from torch import Tensor
 
 from headctl_envs.dogfight import kernels, pilots
+from headctl_envs.dogfight.blocks import Seen
 from headctl_envs.dogfight.buffers import Buffers, view_of
 from headctl_envs.dogfight.config import PARAMS, PILOTS, WEAPONS, DogfightConfig
 from headctl_envs.dogfight.features import feature_names, layout_of
 from headctl_envs.dogfight.flight import Airframe, airframe_struct
-from headctl_envs.dogfight.kernels import ALL, ENDED, NONE, advance, renew
+from headctl_envs.dogfight.kernels import ALL, ENDED, NONE, Results, advance, renew
 from headctl_envs.dogfight.pilots import pilot
 from headctl_envs.dogfight.results import GameStep, Observations, statistics_of
-from headctl_envs.dogfight.world import rules_struct
+from headctl_envs.dogfight.rules import Rules, rules_struct
+from headctl_envs.dogfight.world import Arena
 
 STATE_VERSION = 2
 LOOKING_AHEAD = ("fighter", "ace")
@@ -104,22 +106,35 @@ class DogfightEngine:
         arena, world, results = self._buffers.arena(), self._buffers.world(), self._buffers.result_views()
         weight, seed = view_of(self._buffers.weight), view_of(self._buffers.seed)
         actions = self._buffers.action_views()
-        rules = rules_struct(
-            self.config, max_decisions=max_decisions, game_offset=game_offset, layout=layout_of(self.config)
-        )
+        layout = layout_of(self.config)
+        seen = self._buffers.seen(layout)
+        rules = rules_struct(self.config, max_decisions=max_decisions, game_offset=game_offset, layout=layout)
 
         def airframes_for(step_s: float) -> Any:
             types = [airframe_struct(self.config.airframes[side], step_s) for side in self.seat_sides]
             return wp.array(types, dtype=Airframe, device=self._warp_device)
 
         airframes = airframes_for(self.config.decision_period_s / self.config.substeps)
-        self._views = (arena, world, results, airframes, actions, weight, seed)  # a recorded launch does not own its arrays
+        self._views = (
+            arena,
+            world,
+            results,
+            seen,
+            airframes,
+            actions,
+            weight,
+            seed,
+        )  # A recorded launch does not own its arrays
 
         def record(kernel: Any, inputs: list[Any]) -> Any:
             return wp.launch(kernel, dim=self.num_games, inputs=inputs, device=self._warp_device, record_cmd=True)
 
-        self._launch_step = record(advance, [arena, rules, airframes, actions["step"], results, weight, seed])
-        begin = [arena, rules, airframes, results, seed]
+        self._launch_step = record(advance, [arena, rules, airframes, actions["step"], results, seen, weight, seed])
+        arenas, books, returned, rows = (
+            wp.array([struct], dtype=type_, device=self._warp_device)
+            for struct, type_ in ((arena, Arena), (rules, Rules), (results, Results), (seen, Seen))
+        )
+        begin = [arenas, books, airframes, returned, rows, results.outcome, seed]
         self._launch_observe, self._launch_renew, self._launch_reset = (
             record(renew, [*begin, which]) for which in (NONE, ENDED, ALL)
         )

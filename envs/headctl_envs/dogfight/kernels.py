@@ -2,10 +2,10 @@
 
 import warp as wp
 
+from headctl_envs.dogfight.blocks import Seen
 from headctl_envs.dogfight.flight import Airframe, Motion, air_at, integrate
 from headctl_envs.dogfight.maneuvers import NOTCH, guide
 from headctl_envs.dogfight.scoring import (
-    COLLISION,
     CRASH,
     GUN_KILL,
     MISSILE_KILL,
@@ -17,7 +17,7 @@ from headctl_envs.dogfight.scoring import (
 from headctl_envs.dogfight.sensing import observe
 from headctl_envs.dogfight.starts import start_game
 from headctl_envs.dogfight.threats import arrival_after, missile_view
-from headctl_envs.dogfight.warp_struct import struct
+from headctl_envs.dogfight.warp_struct import fast_arithmetic, struct
 from headctl_envs.dogfight.weapons import (
     WEAPON_FLARE,
     WEAPON_GUN,
@@ -30,56 +30,13 @@ from headctl_envs.dogfight.weapons import (
     missiles_flying,
     track_targets,
 )
-from headctl_envs.dogfight.world import Arena, Rules, assign, look, measure
+from headctl_envs.dogfight.world import Arena, Rules, assign, look, measure, move_on
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 # ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
-wp.set_module_options({"enable_backward": False})
-
-COUNTS = (
-    "episodes",
-    "length",
-    "kill",
-    "crash",
-    "collision",
-    "time",
-    "by_gun",
-    "by_missile",
-    "rounds",
-    "missiles",
-    "flares",
-    "missile_ends",
-    "missile_hits",
-    "missile_decoys",
-    "fired",
-    "hits",
-    "zone_s",
-    "illegal",
-    "decisions",
-)
-"""Columns of ``World.counts``: sums since the last ``pop_statistics``."""
-
-EPISODES = wp.constant(COUNTS.index("episodes"))
-LENGTH = wp.constant(COUNTS.index("length"))
-ENDED_KILL = wp.constant(COUNTS.index("kill"))
-ENDED_CRASH = wp.constant(COUNTS.index("crash"))
-ENDED_COLLISION = wp.constant(COUNTS.index("collision"))
-ENDED_TIME = wp.constant(COUNTS.index("time"))
-BY_GUN = wp.constant(COUNTS.index("by_gun"))
-BY_MISSILE = wp.constant(COUNTS.index("by_missile"))
-ROUNDS = wp.constant(COUNTS.index("rounds"))
-MISSILES = wp.constant(COUNTS.index("missiles"))
-FLARES = wp.constant(COUNTS.index("flares"))
-MISSILE_ENDS = wp.constant(COUNTS.index("missile_ends"))
-MISSILE_HITS = wp.constant(COUNTS.index("missile_hits"))
-MISSILE_DECOYS = wp.constant(COUNTS.index("missile_decoys"))
-FIRED = wp.constant(COUNTS.index("fired"))
-HITS = wp.constant(COUNTS.index("hits"))
-ZONE_S = wp.constant(COUNTS.index("zone_s"))
-ILLEGAL = wp.constant(COUNTS.index("illegal"))
-DECISIONS = wp.constant(COUNTS.index("decisions"))
+wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": fast_arithmetic(wp.config.cpu_compiler_flags)})
 
 NONE = wp.constant(0)
 ENDED = wp.constant(1)
@@ -99,8 +56,6 @@ class Actions:
 class Results:
     """Views of what a step returns; see ``GameStep``. ``terms`` ``[N, 5]`` are red's, ``tally`` is ``[N, A, 8]``."""
 
-    observation: wp.array3d[wp.float32]
-    final_observation: wp.array3d[wp.float32]
     reward: wp.array2d[wp.float32]
     terms: wp.array2d[wp.float32]
     tally: wp.array3d[wp.float32]
@@ -113,22 +68,22 @@ class Results:
 
 @wp.func
 def residual(value: float) -> float:
-    """A residual in [-1, 1]; anything that is not a number counts as nominal."""
-    safe = wp.float32(0.0)
-    if not wp.isnan(value):
-        safe = wp.clamp(value, -1.0, 1.0)
+    """A residual in [-1, 1]; anything that is not a number counts as nominal. By its bits: see ``fast_arithmetic``."""
+    size = wp.cast(value, wp.int32) & 0x7FFFFFFF
+    safe = wp.float32(value)
+    if size > 0x7F800000:
+        safe = 0.0
+    elif size > 0x3F800000:
+        safe = wp.where(wp.cast(value, wp.int32) < 0, -1.0, 1.0)
     return safe
 
 
 @wp.func
-def count(arena: Arena, n: int, column: int, value: float) -> None:
-    """Adds to a column of the statistics."""
-    arena.counts[n, column] = arena.counts[n, column] + value
+def accept(arena: Arena, actions: Actions, n: int, s: int) -> int:
+    """Takes over the actions of one seat; what is masked or impossible becomes the nominal choice and is counted.
 
-
-@wp.func
-def accept(arena: Arena, actions: Actions, n: int, s: int) -> None:
-    """Takes over the actions of one seat; what is masked or impossible becomes the nominal choice and is counted."""
+    Returns the weapon in force.
+    """
     arena.seats[n, s].dealt = 0.0
     arena.seats[n, s].spent = 0.0
     arena.seats[n, s].damage = 0.0
@@ -136,7 +91,7 @@ def accept(arena: Arena, actions: Actions, n: int, s: int) -> None:
     if arena.seats[n, s].health <= 0.0:
         arena.seats[n, s].lived = 0
         arena.seats[n, s].present = 0
-        return
+        return 0
     arena.seats[n, s].lived = 1
     arena.seats[n, s].present = 1
     arena.seats[n, s].cause = 0
@@ -163,10 +118,11 @@ def accept(arena: Arena, actions: Actions, n: int, s: int) -> None:
     arena.seats[n, s].choice = arena.kinds[index]
     arena.seats[n, s].trigger = trigger
     arena.seats[n, s].trim = wp.vec3(residual(params[0]), residual(params[1]), residual(params[2]))
-    count(arena, n, ILLEGAL, illegal)
-    count(arena, n, DECISIONS, 1.0)
+    arena.counts[n].illegal = arena.counts[n].illegal + illegal
+    arena.counts[n].decisions = arena.counts[n].decisions + 1.0
     if trigger == WEAPON_GUN:
-        count(arena, n, FIRED, 1.0)
+        arena.counts[n].fired = arena.counts[n].fired + 1.0
+    return trigger
 
 
 @wp.func
@@ -175,7 +131,7 @@ def release(arena: Arena, rules: Rules, seed: int, n: int) -> None:
     for s in range(rules.seats):
         if arena.seats[n, s].trigger == WEAPON_FLARE:
             fallen = drop_flare(arena, rules, seed, n, s)
-            count(arena, n, MISSILE_DECOYS, fallen)
+            arena.counts[n].missile_decoys = arena.counts[n].missile_decoys + fallen
             arena.seats[n, s].spent = rules.flare_cost
     for s in range(rules.seats):
         if arena.seats[n, s].trigger == WEAPON_MISSILE:
@@ -200,57 +156,48 @@ def steer(arena: Arena, rules: Rules, airframe: Airframe, flying: int, n: int, s
 
 @wp.func(inline=True)
 def fly(arena: Arena, rules: Rules, airframes: wp.array[Airframe], flying: int, n: int) -> None:
-    """One substep of flight: all aircraft are guided and moved from the same state, then the ``flying`` missiles."""
+    """One substep of flight: all aircraft are guided and moved from the same state."""
     for s in range(rules.seats):
         if arena.seats[n, s].cause == 0:
             arena.seats[n, s].moved = steer(arena, rules, airframes[s], flying, n, s)
         else:
             arena.seats[n, s].moved = arena.seats[n, s].motion
-    if flying > 0:
-        ends = fly_missiles(arena, rules, n)
-        if ends[0] > 0.0:
-            count(arena, n, MISSILE_ENDS, ends[0])
-            count(arena, n, MISSILE_HITS, ends[1])
-    for s in range(rules.seats):
-        arena.seats[n, s].motion = arena.seats[n, s].moved
-    look(arena, rules, n)
 
 
 @wp.func
 def count_episode(arena: Arena, rules: Rules, results: Results, n: int) -> None:
     """Adds an ended episode to the statistics."""
-    count(arena, n, EPISODES, 1.0)
-    count(arena, n, LENGTH, float(arena.games[n].clock))
+    counts = arena.counts[n]
+    counts.episodes += 1.0
+    counts.length += float(arena.games[n].clock)
     kills = wp.int32(0)
     crashes = wp.int32(0)
-    collisions = wp.int32(0)
     cut = wp.bool(False)
     for s in range(rules.seats):
         cause = results.ended_by[n, s]
         if cause == GUN_KILL:
-            count(arena, n, BY_GUN, 1.0)
+            counts.by_gun += 1.0
         elif cause == MISSILE_KILL:
-            count(arena, n, BY_MISSILE, 1.0)
+            counts.by_missile += 1.0
         cut = cut or cause == TIME
         if arena.seats[n, s].lived != 0:  # what the last dead died of is what ended the episode
             if cause == GUN_KILL or cause == MISSILE_KILL:
                 kills = kills + 1
             elif cause == CRASH:
                 crashes = crashes + 1
-            elif cause == COLLISION:
-                collisions = collisions + 1
-        count(arena, n, ROUNDS, results.tally[n, s, 4])
-        count(arena, n, MISSILES, results.tally[n, s, 5])
-        count(arena, n, FLARES, results.tally[n, s, 6])
-        count(arena, n, ZONE_S, arena.seats[n, s].zone_s)
-    column = wp.int32(ENDED_COLLISION)
+        counts.rounds += results.tally[n, s, 4]
+        counts.missiles += results.tally[n, s, 5]
+        counts.flares += results.tally[n, s, 6]
+        counts.zone_s += arena.seats[n, s].zone_s
     if cut:
-        column = ENDED_TIME
+        counts.time += 1.0
     elif kills > 0:
-        column = ENDED_KILL
+        counts.kill += 1.0
     elif crashes > 0:
-        column = ENDED_CRASH
-    count(arena, n, column, 1.0)
+        counts.crash += 1.0
+    else:
+        counts.collision += 1.0
+    arena.counts[n] = counts
 
 
 @wp.func
@@ -268,9 +215,7 @@ def write_tally(arena: Arena, rules: Rules, results: Results, n: int, s: int) ->
 
 
 @wp.func
-def write_reward(
-    arena: Arena, rules: Rules, results: Results, weight: float, won: float, flying: int, n: int
-) -> None:
+def write_reward(arena: Arena, rules: Rules, results: Results, weight: float, won: float, flying: int, n: int) -> None:
     """Adds up red's terms and writes the reward of every seat that was alive."""
     dealt = wp.float32(0.0)
     taken = wp.float32(0.0)
@@ -337,7 +282,7 @@ def score(arena: Arena, rules: Rules, results: Results, weight: float, flying: i
         results.ended_by[n, s] = cause
         write_tally(arena, rules, results, n, s)
         if arena.seats[n, s].trigger == WEAPON_GUN and arena.seats[n, s].dealt > 0.0:
-            count(arena, n, HITS, 1.0)
+            arena.counts[n].hits = arena.counts[n].hits + 1.0
     if over or cut:
         count_episode(arena, rules, results, n)
 
@@ -349,22 +294,30 @@ def advance(
     airframes: wp.array[Airframe],
     actions: Actions,
     results: Results,
+    seen: Seen,
     shaping_weight: wp.array[wp.float32],
     seed: wp.array[wp.int32],
 ) -> None:
     """One decision: actions, flight and fire in substeps, reward and observation."""
     n = wp.tid()
+    triggers = wp.int32(0)
     for s in range(rules.seats):
-        accept(arena, actions, n, s)
+        triggers = wp.max(triggers, accept(arena, actions, n, s))
     flying = wp.int32(0)
     if rules.armed != 0:
-        release(arena, rules, seed[0], n)
+        if triggers > WEAPON_GUN:
+            release(arena, rules, seed[0], n)
         flying = missiles_flying(arena, rules, n)
     for _ in range(rules.substeps):
         if arena.games[n].over == 0:
             fly(arena, rules, airframes, flying, n)
-            fire_guns(arena, rules, n)
-            apply_damage(arena, rules, n)
+            hits = wp.int32(0)
+            if flying > 0:
+                hits = fly_missiles(arena, rules, n)
+            move_on(arena, rules, n)
+            hits = hits + fire_guns(arena, rules, n)
+            if hits > 0:
+                apply_damage(arena, rules, n)
             check_ending(arena, rules, n)
     arena.games[n].clock = arena.games[n].clock + 1
     if rules.team > 1 and arena.games[n].over == 0:
@@ -375,20 +328,32 @@ def advance(
         track_targets(arena, rules, n)
     score(arena, rules, results, shaping_weight[0], flying, n)
     for s in range(rules.seats):
-        observe(arena, rules, airframes, flying, n, s, results.observation)
+        observe(arena, rules, airframes, flying, n, s, seen)
 
 
 @wp.kernel
 def renew(
-    arena: Arena, rules: Rules, airframes: wp.array[Airframe], results: Results, seed: wp.array[wp.int32], which: int
+    arenas: wp.array[Arena],
+    books: wp.array[Rules],
+    airframes: wp.array[Airframe],
+    returned: wp.array[Results],
+    rows: wp.array[Seen],
+    outcome: wp.array[wp.int32],
+    seed: wp.array[wp.int32],
+    which: int,
 ) -> None:
     """Begins the next episode where one has just ended (``which`` = ENDED) or everywhere (ALL), or nowhere (NONE).
 
-    Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew.
+    Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew. The structs come
+    in arrays of one, so that the many games in which nothing ends do not read them.
     """
     n = wp.tid()
-    if which == ENDED and results.outcome[n] == 0:
+    if which == ENDED and outcome[n] == 0:
         return
+    arena = arenas[0]
+    rules = books[0]
+    results = returned[0]
+    seen = rows[0]
     if which == NONE:
         assign(arena, rules, n)
     else:
@@ -398,6 +363,6 @@ def renew(
     flying = missiles_flying(arena, rules, n)
     arena.games[n].potential = potential_of(arena, rules, flying, n)
     for s in range(rules.seats):
-        observe(arena, rules, airframes, flying, n, s, results.observation)
+        observe(arena, rules, airframes, flying, n, s, seen)
         if which == NONE:
             write_tally(arena, rules, results, n, s)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from headctl_envs.dogfight.kernels import COUNTS
+from headctl_envs.dogfight.world import COUNTS
 
 
 class Observations(NamedTuple):
@@ -52,7 +52,7 @@ def statistics_of(counts: Sequence[float], seats: int) -> dict[str, float]:
     """Turns the sums of the kernels into the means of ``config.STATISTICS``.
 
     Args:
-        counts: Sums over all games, in the order of ``kernels.COUNTS``.
+        counts: Sums over all games, in the order of ``world.COUNTS``.
         seats: Number of seats A.
     """
     total = dict(zip(COUNTS, counts, strict=True))

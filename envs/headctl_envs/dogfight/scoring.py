@@ -67,7 +67,9 @@ def standing(arena: Arena, rules: Rules, flying: int, n: int, s: int) -> float:
     """What one seat adds to its side's potential: its advantage over its target, less the danger from missiles."""
     worth = wp.float32(0.0)
     if arena.seats[n, s].health > 0.0:
-        worth = advantage(arena.seats[n, s].motion, arena.seats[n, arena.seats[n, s].target].motion, arena.seats[n, s].view, rules)
+        worth = advantage(
+            arena.seats[n, s].motion, arena.seats[n, arena.seats[n, s].target].motion, arena.seats[n, s].view, rules
+        )
         if flying > 0:
             worth = worth - threat(arena, rules, n, s)
     return worth
@@ -78,9 +80,12 @@ def potential_of(arena: Arena, rules: Rules, flying: int, n: int) -> float:
     """Potential of game ``n`` with ``flying`` missiles for red; that of blue is its exact negative."""
     red = wp.float32(0.0)
     blue = wp.float32(0.0)
-    for i in range(rules.team):
-        red = red + standing(arena, rules, flying, n, i)
-        blue = blue + standing(arena, rules, flying, n, rules.team + i)
+    for s in range(rules.seats):  # one loop: the same instructions for both sides
+        worth = standing(arena, rules, flying, n, s)
+        if s < rules.team:
+            red = red + worth
+        else:
+            blue = blue + worth
     return (red - blue) / float(rules.team)
 
 
@@ -93,41 +98,49 @@ def dies(arena: Arena, n: int, s: int, cause: int) -> None:
 
 
 @wp.func
-def collide(arena: Arena, rules: Rules, n: int) -> None:
-    """Buries every two aircraft that have come too close."""
+def collide(arena: Arena, rules: Rules, n: int) -> int:
+    """Buries every two aircraft that have come too close. Returns how many pairs."""
+    pairs = wp.int32(0)
     nearest = rules.collision_m * rules.collision_m
-    for s in range(rules.seats):
+    for s in range(1, rules.seats):
         # Who died of something else in this very substep was still there to be hit.
-        for other in range(s):
-            between = arena.seats[n, s].motion.position - arena.seats[n, other].motion.position
-            both = arena.seats[n, s].present != 0 and arena.seats[n, other].present != 0
-            if both and wp.dot(between, between) < nearest:
-                dies(arena, n, s, COLLISION)
-                dies(arena, n, other, COLLISION)
+        if arena.seats[n, s].present != 0:
+            position = arena.seats[n, s].motion.position
+            for other in range(s):
+                between = position - arena.seats[n, other].motion.position
+                if wp.dot(between, between) < nearest and arena.seats[n, other].present != 0:
+                    dies(arena, n, s, COLLISION)
+                    dies(arena, n, other, COLLISION)
+                    pairs = pairs + 1
+    return pairs
 
 
 @wp.func
 def check_ending(arena: Arena, rules: Rules, n: int) -> None:
     """Buries the dead of a substep (health 0, cause set) and marks the game where a team is gone."""
+    dead = wp.int32(0)
     for s in range(rules.seats):
         if arena.seats[n, s].cause == 0:
             if arena.seats[n, s].health <= 0.0:
                 dies(arena, n, s, wp.where(arena.seats[n, s].blast > 0.0, MISSILE_KILL, GUN_KILL))
+                dead = dead + 1
             elif -arena.seats[n, s].motion.position[2] < rules.floor_m:
                 dies(arena, n, s, CRASH)
+                dead = dead + 1
         arena.seats[n, s].blast = 0.0
-    collide(arena, rules, n)
-    red = wp.int32(0)
-    blue = wp.int32(0)
-    for i in range(rules.team):
-        if arena.seats[n, i].cause == 0:
-            red = red + 1
-        if arena.seats[n, rules.team + i].cause == 0:
-            blue = blue + 1
-    for s in range(rules.seats):
-        arena.seats[n, s].present = wp.where(arena.seats[n, s].cause == 0, 1, 0)
-    if red == 0 or blue == 0:
-        arena.games[n].over = 1
+    dead = dead + collide(arena, rules, n)
+    if dead > 0:
+        red = wp.int32(0)
+        blue = wp.int32(0)
+        for s in range(rules.seats):
+            lives = wp.where(arena.seats[n, s].cause == 0, 1, 0)
+            arena.seats[n, s].present = lives
+            if s < rules.team:
+                red = red + lives
+            else:
+                blue = blue + lives
+        if red == 0 or blue == 0:
+            arena.games[n].over = 1
 
 
 @wp.func

@@ -4,11 +4,10 @@ import math
 
 import warp as wp
 
+from headctl_envs.dogfight.blocks import AllyBlock, EnemyBlock, MissileBlock, OwnBlock, Seen, StoreBlock
+from headctl_envs.dogfight.config import FRAMES
 from headctl_envs.dogfight.features import (
-    ALLY_FEATURES,
     ENEMY_FEATURES,
-    FRAMES,
-    MISSILE_FEATURES,
     WORLD_ENEMY,
     WORLD_OWN,
 )
@@ -26,7 +25,7 @@ from headctl_envs.dogfight.flight import (
     thrust_at_lever,
     thrust_to_weight,
 )
-from headctl_envs.dogfight.geometry import Sight, sight
+from headctl_envs.dogfight.geometry import Sight, glance, sight
 from headctl_envs.dogfight.missiles import missile_reach, time_to_go
 from headctl_envs.dogfight.numerics import exp_of, log_of, tanh_of
 from headctl_envs.dogfight.threats import arrival_after, missile_view
@@ -50,8 +49,6 @@ wp.set_module_options({"enable_backward": False})
 
 LOG10_E = wp.constant(math.log10(math.e))
 ENEMY_SIZE = wp.constant(len(ENEMY_FEATURES))
-ALLY_SIZE = wp.constant(len(ALLY_FEATURES))
-MISSILE_SIZE = wp.constant(len(MISSILE_FEATURES))
 WORLD_OWN_SIZE = wp.constant(len(WORLD_OWN))
 WORLD_ENEMY_SIZE = wp.constant(len(WORLD_ENEMY))
 BODY = wp.constant(FRAMES.index("body"))
@@ -83,11 +80,17 @@ def axes_of(own: Motion, rules: Rules) -> Axes:
 
 
 @wp.func
-def put(row: wp.array[wp.float32], at: int, vector: wp.vec3, axes: Axes) -> None:
+def along(vector: wp.vec3, axes: Axes) -> wp.vec3:
+    """The components of a vector along the observer's axes."""
+    return wp.vec3(wp.dot(vector, axes.x), wp.dot(vector, axes.y), wp.dot(vector, axes.z))
+
+
+@wp.func
+def put(row: wp.array[wp.float32], at: int, vector: wp.vec3) -> None:
     """Writes the three components of a vector."""
-    row[at + 0] = wp.dot(vector, axes.x)
-    row[at + 1] = wp.dot(vector, axes.y)
-    row[at + 2] = wp.dot(vector, axes.z)
+    row[at + 0] = vector[0]
+    row[at + 1] = vector[1]
+    row[at + 2] = vector[2]
 
 
 @wp.func
@@ -120,6 +123,13 @@ def write_masks(arena: Arena, rules: Rules, n: int, s: int, may_fire: wp.bool, m
 
 
 @wp.func
+def clear(row: wp.array[wp.float32], at: int, size: int) -> None:
+    """Writes a block of zeros."""
+    for i in range(size):
+        row[at + i] = 0.0
+
+
+@wp.func
 def bury(arena: Arena, rules: Rules, n: int, s: int, row: wp.array[wp.float32]) -> None:
     """A dead seat observes nothing and has no choice."""
     for i in range(rules.features):
@@ -133,7 +143,7 @@ def bury(arena: Arena, rules: Rules, n: int, s: int, row: wp.array[wp.float32]) 
 
 @wp.func
 def observe_own(
-    arena: Arena, rules: Rules, airframe: Airframe, n: int, s: int, own: Motion, row: wp.array[wp.float32]
+    arena: Arena, rules: Rules, airframe: Airframe, n: int, s: int, own: Motion, rows: wp.array2d[OwnBlock]
 ) -> None:
     """Writes the features about the observer and the masks."""
     altitude = -own.position[2]
@@ -149,32 +159,35 @@ def observe_own(
     may_fire = any_gun_legal(arena, rules, n, s)
     may_dive = dive_legal(height, own.speed, forward[2], available)
     write_masks(arena, rules, n, s, may_fire, may_dive)
-    row[0] = altitude / 10000.0
-    row[1] = wp.min(height / 2000.0, 1.0)
-    row[2] = own.speed / 340.0
-    row[3] = mach
-    row[4] = forward[2]
-    row[5] = right_of(own.attitude)[2]
-    row[6] = down_of(own.attitude)[2]
-    row[7] = own.load_factor / 9.0
-    row[8] = available / 9.0
-    row[9] = own.roll_rate / 4.0
-    row[10] = own.lever
-    row[11] = energy / 10000.0 - 1.0
-    row[12] = own.speed * (thrust - drag_to_weight(airframe, mach, slope, lift, 0.0)) / 250.0
-    row[13] = arena.seats[n, s].health
-    row[14] = arena.seats[n, s].rounds / wp.max(rules.gun_rounds, 1.0)
-    row[15] = 1.0 - float(arena.games[n].clock) / float(rules.max_decisions)
-    row[16] = wp.where(may_fire, 1.0, 0.0)
-    row[17] = wp.where(may_dive, 1.0, 0.0)
+    block = OwnBlock()
+    block.altitude = altitude / 10000.0
+    block.floor_margin = wp.min(height / 2000.0, 1.0)
+    block.speed = own.speed / 340.0
+    block.mach = mach
+    block.gravity_forward = forward[2]
+    block.gravity_right = right_of(own.attitude)[2]
+    block.gravity_down = down_of(own.attitude)[2]
+    block.load_factor = own.load_factor / 9.0
+    block.load_factor_available = available / 9.0
+    block.roll_rate = own.roll_rate / 4.0
+    block.lever = own.lever
+    block.energy = energy / 10000.0 - 1.0
+    block.specific_power = own.speed * (thrust - drag_to_weight(airframe, mach, slope, lift, 0.0)) / 250.0
+    block.health = arena.seats[n, s].health
+    block.rounds = arena.seats[n, s].rounds / wp.max(rules.gun_rounds, 1.0)
+    block.time_left = 1.0 - float(arena.games[n].clock) / float(rules.max_decisions)
+    block.legal_gun = wp.where(may_fire, 1.0, 0.0)
+    block.legal_dive = wp.where(may_dive, 1.0, 0.0)
+    rows[n, s] = block
 
 
 @wp.func
 def observe_stores(
-    arena: Arena, rules: Rules, flying: int, n: int, s: int, own: Motion, view: Sight, row: wp.array[wp.float32]
+    arena: Arena, rules: Rules, flying: int, n: int, s: int, own: Motion, rows: wp.array2d[StoreBlock]
 ) -> None:
     """Writes the features about missiles and flares on board, and their masks."""
     target = arena.seats[n, s].target
+    view = arena.seats[n, s].view
     envelope = wp.float32(2.0)
     may_launch = wp.bool(False)
     may_drop = flare_legal(arena, n, s)
@@ -193,68 +206,56 @@ def observe_stores(
             time = time_to_go(missile, goal.position, forward_of(goal.attitude) * goal.speed)
             tracking = 1.0
             soonest = wp.max(soonest, exp_of(-time / 5.0))
-    at = rules.at_stores
-    row[at + 0] = arena.seats[n, s].missiles_left / wp.max(rules.missiles, 1.0)
-    row[at + 1] = arena.seats[n, s].flares / wp.max(rules.flares, 1.0)
-    row[at + 2] = wp.min(arena.seats[n, s].lock_s / wp.max(rules.missile_lock, 0.01), 1.0)
-    row[at + 3] = envelope
-    row[at + 4] = wp.min(arena.seats[n, s].missile_wait / 2.0, 4.0)
-    row[at + 5] = wp.min(arena.seats[n, s].flare_wait / 2.0, 4.0)
-    row[at + 6] = wp.where(may_launch, 1.0, 0.0)
-    row[at + 7] = wp.where(may_drop, 1.0, 0.0)
-    row[at + 8] = tracking
-    row[at + 9] = soonest
+    block = StoreBlock()
+    block.missiles = arena.seats[n, s].missiles_left / wp.max(rules.missiles, 1.0)
+    block.flares = arena.seats[n, s].flares / wp.max(rules.flares, 1.0)
+    block.lock = wp.min(arena.seats[n, s].lock_s / wp.max(rules.missile_lock, 0.01), 1.0)
+    block.envelope = envelope
+    block.missile_wait = wp.min(arena.seats[n, s].missile_wait / 2.0, 4.0)
+    block.flare_wait = wp.min(arena.seats[n, s].flare_wait / 2.0, 4.0)
+    block.legal_missile = wp.where(may_launch, 1.0, 0.0)
+    block.legal_flare = wp.where(may_drop, 1.0, 0.0)
+    block.own_missile = tracking
+    block.own_missile_time = soonest
+    rows[n, s] = block
 
 
 @wp.func
-def observe_enemy(
-    rules: Rules,
-    own: Motion,
-    foe: Motion,
-    foe_health: float,
-    view: Sight,
-    back: Sight,
-    axes: Axes,
-    at: int,
-    row: wp.array[wp.float32],
-) -> None:
-    """Writes the features about one enemy from position ``at`` on; ``back`` is what he sees of the observer."""
+def enemy_block(
+    rules: Rules, own: Motion, foe: Motion, foe_health: float, view: Sight, back: Sight, axes: Axes
+) -> EnemyBlock:
+    """The features about one enemy; ``back`` is what he sees of the observer."""
     energy = -own.position[2] + 0.5 * own.speed * own.speed / G
     foe_energy = -foe.position[2] + 0.5 * foe.speed * foe.speed / G
-    put(row, at, view.los, axes)
-    row[at + 3] = range_log(view.range)
-    row[at + 4] = exp_of(-view.range / 1000.0)
-    row[at + 5] = view.closure / 600.0
-    row[at + 6] = wp.dot(view.los, view.other_forward)
-    row[at + 7] = wp.dot(view.own_forward, view.other_forward)
-    row[at + 8] = exp_of(-view.ata / (3.0 * rules.gun_half_angle))
-    row[at + 9] = 1.0 - 2.0 * view.ata / wp.pi
-    row[at + 10] = exp_of(-back.ata / (3.0 * rules.gun_half_angle))
-    row[at + 11] = wp.clamp(wp.dot(view.los_rate, axes.x) / 0.5, -2.0, 2.0)
-    row[at + 12] = wp.clamp(wp.dot(view.los_rate, axes.y) / 0.5, -2.0, 2.0)
-    row[at + 13] = wp.clamp(wp.dot(view.los_rate, axes.z) / 0.5, -2.0, 2.0)
-    row[at + 14] = wp.dot(view.other_forward, axes.y)
-    row[at + 15] = wp.dot(view.other_forward, axes.z)
-    put(row, at + 16, -down_of(foe.attitude), axes)
-    row[at + 19] = foe.load_factor / 9.0
-    row[at + 20] = (own.speed - foe.speed) / 200.0
-    row[at + 21] = wp.clamp((foe.position[2] - own.position[2]) / 2000.0, -2.0, 2.0)
-    row[at + 22] = tanh_of((energy - foe_energy) / 2000.0)
-    row[at + 23] = foe_health
-    row[at + 24] = in_gun_zone(view, rules)
-    row[at + 25] = in_gun_zone(back, rules)
-
-
-@wp.func
-def clear(row: wp.array[wp.float32], at: int, size: int) -> None:
-    """Writes a block of zeros."""
-    for i in range(size):
-        row[at + i] = 0.0
+    rate = along(view.los_rate, axes) / 0.5
+    heading = along(view.other_forward, axes)
+    block = EnemyBlock()
+    block.los = along(view.los, axes)
+    block.range_log = range_log(view.range)
+    block.range_near = exp_of(-view.range / 1000.0)
+    block.closure = view.closure / 600.0
+    block.cos_aspect = wp.dot(view.los, view.other_forward)
+    block.cos_crossing = wp.dot(view.own_forward, view.other_forward)
+    block.aim = exp_of(-view.ata / (3.0 * rules.gun_half_angle))
+    block.aim_coarse = 1.0 - 2.0 * view.ata / wp.pi
+    block.enemy_aim = exp_of(-back.ata / (3.0 * rules.gun_half_angle))
+    block.los_rate = wp.vec3(wp.clamp(rate[0], -2.0, 2.0), wp.clamp(rate[1], -2.0, 2.0), wp.clamp(rate[2], -2.0, 2.0))
+    block.enemy_right = heading[1]
+    block.enemy_down = heading[2]
+    block.enemy_lift = along(-down_of(foe.attitude), axes)
+    block.enemy_load_factor = foe.load_factor / 9.0
+    block.speed_difference = (own.speed - foe.speed) / 200.0
+    block.height_difference = wp.clamp((foe.position[2] - own.position[2]) / 2000.0, -2.0, 2.0)
+    block.energy_difference = tanh_of((energy - foe_energy) / 2000.0)
+    block.enemy_health = foe_health
+    block.enemy_in_zone = in_gun_zone(view, rules)
+    block.in_enemy_zone = in_gun_zone(back, rules)
+    return block
 
 
 @wp.func
 def observe_team(
-    arena: Arena, rules: Rules, n: int, s: int, own: Motion, axes: Axes, row: wp.array[wp.float32]
+    arena: Arena, rules: Rules, n: int, s: int, own: Motion, axes: Axes, seen: Seen, row: wp.array[wp.float32]
 ) -> None:
     """Writes the features about enemies and wingmen of a team."""
     mine = first_ally(rules, s)
@@ -268,102 +269,89 @@ def observe_team(
     row[rules.at_team + 1] = enemies / float(rules.team)
     for k in range(rules.enemies_seen):
         other = arena.rank[n, s, k]
-        at = rules.at_enemies + k * (ENEMY_SIZE + 1)
+        present = rules.at_enemies + k * (ENEMY_SIZE + 1)
         if arena.seats[n, other].health > 0.0:
             foe = arena.seats[n, other].motion
-            row[at] = 1.0
-            observe_enemy(rules, own, foe, arena.seats[n, other].health, sight(own, foe), sight(foe, own), axes, at + 1, row)
+            row[present] = 1.0
+            seen.enemies[n, s, k] = enemy_block(
+                rules, own, foe, arena.seats[n, other].health, sight(own, foe), sight(foe, own), axes
+            )
         else:
-            clear(row, at, ENEMY_SIZE + 1)
+            row[present] = 0.0
+            seen.enemies[n, s, k] = EnemyBlock()
     for k in range(rules.allies_seen):
         other = arena.mates[n, s, k]
-        at = rules.at_allies + k * ALLY_SIZE
+        block = AllyBlock()
         if arena.seats[n, other].health > 0.0:
             mate = arena.seats[n, other].motion
-            view = sight(own, mate)
-            row[at] = 1.0
-            put(row, at + 1, view.los, axes)
-            row[at + 4] = range_log(view.range)
-            row[at + 5] = view.closure / 600.0
-            put(row, at + 6, view.other_forward, axes)
-            row[at + 9] = (own.speed - mate.speed) / 200.0
-            row[at + 10] = arena.seats[n, other].health
-        else:
-            clear(row, at, ALLY_SIZE)
+            view = glance(own, mate)
+            block.present = 1.0
+            block.los = along(view.los, axes)
+            block.range_log = range_log(view.range)
+            block.closure = view.closure / 600.0
+            block.heading = along(view.other_forward, axes)
+            block.speed_difference = (own.speed - mate.speed) / 200.0
+            block.ally_health = arena.seats[n, other].health
+        seen.allies[n, s, k] = block
 
 
 @wp.func
 def observe_missiles(
-    arena: Arena, rules: Rules, flying: int, n: int, s: int, own: Motion, axes: Axes, row: wp.array[wp.float32]
+    arena: Arena, rules: Rules, flying: int, n: int, s: int, own: Motion, axes: Axes, blocks: wp.array3d[MissileBlock]
 ) -> None:
     """Writes the features about inbound missiles, the one that arrives first in front."""
     after = wp.float32(-1.0)
     tie = wp.int32(-1)
-    seen = wp.int32(0)
-    if flying > 0:
-        seen = wp.min(rules.missiles_seen, flying)
+    more = wp.bool(flying > 0)
     velocity = forward_of(own.attitude) * own.speed
-    for k in range(seen):
-        which = arrival_after(arena.missiles, rules, own, n, s, after, tie)
-        if which[0] < 0:
-            seen = k
-            break
-        missile = arena.missiles[n, which[0], which[1]]
-        view = missile_view(missile, own)
-        after = time_to_go(missile, own.position, velocity)
-        tie = which[2]
-        at = rules.at_missiles + k * MISSILE_SIZE
-        row[at] = 1.0
-        put(row, at + 1, view.los, axes)
-        row[at + 4] = range_log(view.range)
-        row[at + 5] = view.closure / 600.0
-        row[at + 6] = exp_of(-0.2 * after)
-    clear(row, rules.at_missiles + seen * MISSILE_SIZE, (rules.missiles_seen - seen) * MISSILE_SIZE)
+    for k in range(rules.missiles_seen):
+        block = MissileBlock()
+        if more:
+            which = arrival_after(arena.missiles, rules, own, n, s, after, tie)
+            more = which[0] >= 0
+            if more:
+                missile = arena.missiles[n, which[0], which[1]]
+                view = missile_view(missile, own)
+                after = time_to_go(missile, own.position, velocity)
+                tie = which[2]
+                block.present = 1.0
+                block.los = along(view.los, axes)
+                block.range_log = range_log(view.range)
+                block.closure = view.closure / 600.0
+                block.time = exp_of(-0.2 * after)
+        blocks[n, s, k] = block
 
 
 @wp.func
 def observe_world(arena: Arena, rules: Rules, n: int, s: int, own: Motion, row: wp.array[wp.float32]) -> None:
     """Writes directions along north, east and down."""
-    axes = Axes()
-    axes.x = wp.vec3(1.0, 0.0, 0.0)
-    axes.y = wp.vec3(0.0, 1.0, 0.0)
-    axes.z = wp.vec3(0.0, 0.0, 1.0)
-    put(row, rules.at_world, forward_of(own.attitude), axes)
-    put(row, rules.at_world + 3, -down_of(own.attitude), axes)
+    put(row, rules.at_world, forward_of(own.attitude))
+    put(row, rules.at_world + 3, -down_of(own.attitude))
     for k in range(rules.enemies_seen):
         other = arena.rank[n, s, k]
         at = rules.at_world + WORLD_OWN_SIZE + k * WORLD_ENEMY_SIZE
         if arena.seats[n, other].health > 0.0 or rules.team == 1:
-            view = sight(own, arena.seats[n, other].motion)
-            put(row, at, view.los, axes)
-            put(row, at + 3, view.other_forward, axes)
+            view = glance(own, arena.seats[n, other].motion)
+            put(row, at, view.los)
+            put(row, at + 3, view.other_forward)
         else:
             clear(row, at, WORLD_ENEMY_SIZE)
 
 
 @wp.func(inline=True)
-def observe(
-    arena: Arena,
-    rules: Rules,
-    airframes: wp.array[Airframe],
-    flying: int,
-    n: int,
-    s: int,
-    rows: wp.array3d[wp.float32],
-) -> None:
-    """Writes the observation of seat ``s`` in game ``n`` into ``rows[n, s]`` and its masks into the arena."""
-    row = rows[n, s]
+def observe(arena: Arena, rules: Rules, airframes: wp.array[Airframe], flying: int, n: int, s: int, seen: Seen) -> None:
+    """Writes the observation of seat ``s`` in game ``n`` and its masks; ``flying`` missiles are in the air."""
     if rules.team > 1 and arena.seats[n, s].health <= 0.0:
-        bury(arena, rules, n, s, row)
+        bury(arena, rules, n, s, seen.rows[n, s])
         return
     own = arena.seats[n, s].motion
     axes = axes_of(own, rules)
-    observe_own(arena, rules, airframes[s], n, s, own, row)
+    observe_own(arena, rules, airframes[s], n, s, own, seen.own)
     if rules.armed != 0:
-        observe_stores(arena, rules, flying, n, s, own, arena.seats[n, s].view, row)
+        observe_stores(arena, rules, flying, n, s, own, seen.stores)
     if rules.team == 1:
         foe = arena.seats[n, s].target
-        observe_enemy(
+        seen.enemies[n, s, 0] = enemy_block(
             rules,
             own,
             arena.seats[n, foe].motion,
@@ -371,12 +359,10 @@ def observe(
             arena.seats[n, s].view,
             arena.seats[n, foe].view,
             axes,
-            rules.at_enemies,
-            row,
         )
     else:
-        observe_team(arena, rules, n, s, own, axes, row)
+        observe_team(arena, rules, n, s, own, axes, seen, seen.rows[n, s])
     if rules.missiles_seen > 0:
-        observe_missiles(arena, rules, flying, n, s, own, axes, row)
+        observe_missiles(arena, rules, flying, n, s, own, axes, seen.missiles)
     if rules.frame != BODY:
-        observe_world(arena, rules, n, s, own, row)
+        observe_world(arena, rules, n, s, own, seen.rows[n, s])

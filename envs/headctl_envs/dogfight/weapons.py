@@ -74,7 +74,9 @@ def near_in_front(own: Motion, other: Motion, reach: float) -> bool:
 @wp.func
 def any_gun_legal(arena: Arena, rules: Rules, n: int, s: int) -> bool:
     """Whether any live enemy makes the gun of seat ``s`` legal."""
-    legal = gun_legal(arena.seats[n, s].view, arena.seats[n, s].rounds, arena.seats[n, arena.seats[n, s].target].health, rules)
+    legal = gun_legal(
+        arena.seats[n, s].view, arena.seats[n, s].rounds, arena.seats[n, arena.seats[n, s].target].health, rules
+    )
     if rules.team > 1 and not legal and arena.seats[n, s].rounds > 0.0:
         own = arena.seats[n, s].motion
         first = first_enemy(rules, s)
@@ -200,7 +202,9 @@ def launch_missile(arena: Arena, rules: Rules, n: int, s: int) -> None:
     """Seat ``s`` fires a missile at its target."""
     slot = missile_room(arena, rules, n, s)
     if slot >= 0:
-        arena.missiles[n, s, slot] = launched(arena.seats[n, s].motion, arena.seats[n, s].view.los, arena.seats[n, s].target)
+        arena.missiles[n, s, slot] = launched(
+            arena.seats[n, s].motion, arena.seats[n, s].view.los, arena.seats[n, s].target
+        )
         arena.seats[n, s].missiles_left = arena.seats[n, s].missiles_left - 1.0
         arena.seats[n, s].missile_wait = rules.missile_cooldown
 
@@ -249,27 +253,28 @@ def missiles_flying(arena: Arena, rules: Rules, n: int) -> int:
 
 
 @wp.func
-def fly_missiles(arena: Arena, rules: Rules, n: int) -> wp.vec2:
-    """Flies all missiles of game ``n`` for a substep and notes what they want to do. Returns how many ended and hit."""
-    ended = wp.float32(0.0)
-    hits = wp.float32(0.0)
+def fly_missiles(arena: Arena, rules: Rules, n: int) -> int:
+    """Flies all missiles of game ``n`` for a substep and notes what they want to do. Returns how many hit."""
+    hits = wp.int32(0)
     for s in range(rules.seats):
         for m in range(rules.slots):
             if arena.missiles[n, s, m].phase != EMPTY:
                 target = int(arena.missiles[n, s, m].target)
                 end = fly_missile(arena, rules, n, s, m)
                 if end != 0:
-                    ended = ended + 1.0
+                    arena.counts[n].missile_ends = arena.counts[n].missile_ends + 1.0
                 if end == 1:
-                    hits = hits + 1.0
+                    hits = hits + 1
+                    arena.counts[n].missile_hits = arena.counts[n].missile_hits + 1.0
                     arena.claim[n, s, target] = arena.claim[n, s, target] + rules.missile_damage
                     arena.seats[n, target].blast = arena.seats[n, target].blast + rules.missile_damage
-    return wp.vec2(ended, hits)
+    return hits
 
 
 @wp.func
-def fire_guns(arena: Arena, rules: Rules, n: int) -> None:
-    """Notes what the guns of game ``n`` want to do in a substep, from the state at its end."""
+def fire_guns(arena: Arena, rules: Rules, n: int) -> int:
+    """Notes what the guns of game ``n`` want to do in a substep, from the state at its end. Returns how many hit."""
+    hits = wp.int32(0)
     for s in range(rules.seats):
         if arena.seats[n, s].health > 0.0:
             victim = gun_victim(arena, rules, n, s)
@@ -285,6 +290,8 @@ def fire_guns(arena: Arena, rules: Rules, n: int) -> None:
                         view = glance(arena.seats[n, s].motion, arena.seats[n, victim].motion)
                     harm = gun_damage_rate(view, rules) * rules.substep_s * fired / wanted
                     arena.claim[n, s, victim] = arena.claim[n, s, victim] + harm
+                    hits = hits + 1
+    return hits
 
 
 @wp.func

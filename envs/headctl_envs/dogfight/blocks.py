@@ -1,0 +1,147 @@
+"""The observation in blocks of named features, as the kernels write it: one record at a time.
+
+The fields stand in the order of the names in ``features``; :func:`check` holds both against each other at import. Their
+meaning is written there.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import warp as wp
+
+from headctl_envs.dogfight.features import (
+    ALLY_FEATURES,
+    ENEMY_FEATURES,
+    MISSILE_FEATURES,
+    OWN_FEATURES,
+    STORE_FEATURES,
+)
+from headctl_envs.dogfight.warp_struct import struct
+
+
+@struct
+class OwnBlock:
+    """Features about the observer: ``OWN_FEATURES``."""
+
+    altitude: wp.float32
+    floor_margin: wp.float32
+    speed: wp.float32
+    mach: wp.float32
+    gravity_forward: wp.float32
+    gravity_right: wp.float32
+    gravity_down: wp.float32
+    load_factor: wp.float32
+    load_factor_available: wp.float32
+    roll_rate: wp.float32
+    lever: wp.float32
+    energy: wp.float32
+    specific_power: wp.float32
+    health: wp.float32
+    rounds: wp.float32
+    time_left: wp.float32
+    legal_gun: wp.float32
+    legal_dive: wp.float32
+
+
+@struct
+class StoreBlock:
+    """Features about what is on board: ``STORE_FEATURES``."""
+
+    missiles: wp.float32
+    flares: wp.float32
+    lock: wp.float32
+    envelope: wp.float32
+    missile_wait: wp.float32
+    flare_wait: wp.float32
+    legal_missile: wp.float32
+    legal_flare: wp.float32
+    own_missile: wp.float32
+    own_missile_time: wp.float32
+
+
+@struct
+class EnemyBlock:
+    """Features about one enemy: ``ENEMY_FEATURES``."""
+
+    los: wp.vec3
+    range_log: wp.float32
+    range_near: wp.float32
+    closure: wp.float32
+    cos_aspect: wp.float32
+    cos_crossing: wp.float32
+    aim: wp.float32
+    aim_coarse: wp.float32
+    enemy_aim: wp.float32
+    los_rate: wp.vec3
+    enemy_right: wp.float32
+    enemy_down: wp.float32
+    enemy_lift: wp.vec3
+    enemy_load_factor: wp.float32
+    speed_difference: wp.float32
+    height_difference: wp.float32
+    energy_difference: wp.float32
+    enemy_health: wp.float32
+    enemy_in_zone: wp.float32
+    in_enemy_zone: wp.float32
+
+
+@struct
+class AllyBlock:
+    """Features about one wingman: ``ALLY_FEATURES``; ``heading`` is the direction of its velocity."""
+
+    present: wp.float32
+    los: wp.vec3
+    range_log: wp.float32
+    closure: wp.float32
+    heading: wp.vec3
+    speed_difference: wp.float32
+    ally_health: wp.float32
+
+
+@struct
+class MissileBlock:
+    """Features about one inbound missile: ``MISSILE_FEATURES``."""
+
+    present: wp.float32
+    los: wp.vec3
+    range_log: wp.float32
+    closure: wp.float32
+    time: wp.float32
+
+
+@struct
+class Seen:
+    """Views of one observation tensor ``[N, A, D]``: as ``rows`` of numbers, and each kind of block where it stands."""
+
+    rows: wp.array3d[wp.float32]
+    own: wp.array2d[OwnBlock]
+    stores: wp.array2d[StoreBlock]
+    enemies: wp.array3d[EnemyBlock]
+    allies: wp.array3d[AllyBlock]
+    missiles: wp.array3d[MissileBlock]
+
+
+def feature_order(block: Any) -> Iterator[str]:
+    """Names of the features that a block writes, in order."""
+    for name, field in block.vars.items():
+        if field.type is wp.float32:
+            yield name
+        else:
+            stem = {"heading": "ally"}.get(name, name)
+            yield from (f"{stem}_{axis}" for axis in ("forward", "right", "down"))
+
+
+def check(block: Any, names: Iterable[str]) -> None:
+    """Raises ``TypeError`` where a block does not write these features in this order."""
+    if tuple(feature_order(block)) != tuple(names):
+        raise TypeError(f"{block.key} writes {tuple(feature_order(block))}, its features are {tuple(names)}")
+
+
+for _block, _names in (
+    (OwnBlock, OWN_FEATURES),
+    (StoreBlock, STORE_FEATURES),
+    (EnemyBlock, ENEMY_FEATURES),
+    (AllyBlock, ALLY_FEATURES),
+    (MissileBlock, MISSILE_FEATURES),
+):
+    check(_block, _names)
