@@ -113,7 +113,15 @@ class DogfightEngine:
             return wp.array(types, dtype=Airframe, device=self._warp_device)
 
         airframes = airframes_for(self.config.decision_period_s / self.config.substeps)
-        self._views = (arena, world, results, airframes, actions, weight, seed)  # a recorded launch does not own its arrays
+        self._views = (
+            arena,
+            world,
+            results,
+            airframes,
+            actions,
+            weight,
+            seed,
+        )  # a recorded launch does not own its arrays
 
         def record(kernel: Any, inputs: list[Any]) -> Any:
             return wp.launch(kernel, dim=self.num_games, inputs=inputs, device=self._warp_device, record_cmd=True)

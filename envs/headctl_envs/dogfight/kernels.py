@@ -268,9 +268,7 @@ def write_tally(arena: Arena, rules: Rules, results: Results, n: int, s: int) ->
 
 
 @wp.func
-def write_reward(
-    arena: Arena, rules: Rules, results: Results, weight: float, won: float, flying: int, n: int
-) -> None:
+def write_reward(arena: Arena, rules: Rules, results: Results, weight: float, won: float, flying: int, n: int) -> None:
     """Adds up red's terms and writes the reward of every seat that was alive."""
     dealt = wp.float32(0.0)
     taken = wp.float32(0.0)

@@ -67,7 +67,9 @@ def standing(arena: Arena, rules: Rules, flying: int, n: int, s: int) -> float:
     """What one seat adds to its side's potential: its advantage over its target, less the danger from missiles."""
     worth = wp.float32(0.0)
     if arena.seats[n, s].health > 0.0:
-        worth = advantage(arena.seats[n, s].motion, arena.seats[n, arena.seats[n, s].target].motion, arena.seats[n, s].view, rules)
+        worth = advantage(
+            arena.seats[n, s].motion, arena.seats[n, arena.seats[n, s].target].motion, arena.seats[n, s].view, rules
+        )
         if flying > 0:
             worth = worth - threat(arena, rules, n, s)
     return worth

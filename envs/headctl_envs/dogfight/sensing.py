@@ -272,7 +272,9 @@ def observe_team(
         if arena.seats[n, other].health > 0.0:
             foe = arena.seats[n, other].motion
             row[at] = 1.0
-            observe_enemy(rules, own, foe, arena.seats[n, other].health, sight(own, foe), sight(foe, own), axes, at + 1, row)
+            observe_enemy(
+                rules, own, foe, arena.seats[n, other].health, sight(own, foe), sight(foe, own), axes, at + 1, row
+            )
         else:
             clear(row, at, ENEMY_SIZE + 1)
     for k in range(rules.allies_seen):

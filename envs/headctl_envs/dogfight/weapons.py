@@ -74,7 +74,9 @@ def near_in_front(own: Motion, other: Motion, reach: float) -> bool:
 @wp.func
 def any_gun_legal(arena: Arena, rules: Rules, n: int, s: int) -> bool:
     """Whether any live enemy makes the gun of seat ``s`` legal."""
-    legal = gun_legal(arena.seats[n, s].view, arena.seats[n, s].rounds, arena.seats[n, arena.seats[n, s].target].health, rules)
+    legal = gun_legal(
+        arena.seats[n, s].view, arena.seats[n, s].rounds, arena.seats[n, arena.seats[n, s].target].health, rules
+    )
     if rules.team > 1 and not legal and arena.seats[n, s].rounds > 0.0:
         own = arena.seats[n, s].motion
         first = first_enemy(rules, s)
@@ -200,7 +202,9 @@ def launch_missile(arena: Arena, rules: Rules, n: int, s: int) -> None:
     """Seat ``s`` fires a missile at its target."""
     slot = missile_room(arena, rules, n, s)
     if slot >= 0:
-        arena.missiles[n, s, slot] = launched(arena.seats[n, s].motion, arena.seats[n, s].view.los, arena.seats[n, s].target)
+        arena.missiles[n, s, slot] = launched(
+            arena.seats[n, s].motion, arena.seats[n, s].view.los, arena.seats[n, s].target
+        )
         arena.seats[n, s].missiles_left = arena.seats[n, s].missiles_left - 1.0
         arena.seats[n, s].missile_wait = rules.missile_cooldown
 
