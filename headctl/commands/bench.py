@@ -10,9 +10,10 @@ from headctl.commands.base import examples, print_json, refusals
 from headctl.messages import unknown_name
 
 _BENCHES = ("env", "train", "controller")
-_PILOTS = "pilots"
+_ON_REQUEST = ("pilots", "missiles")
 _LABORATORY = "control"
 _PEERS = "peers"
+_ALL = (*_BENCHES, *_ON_REQUEST, _PEERS, _LABORATORY)
 
 
 @click.command(
@@ -25,7 +26,7 @@ _PEERS = "peers"
         "headctl bench control --plots pictures",
     )
 )
-@click.argument("words", nargs=-1, metavar="[env|train|controller|pilots|peers|control]... [KEY=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[env|train|controller|pilots|missiles|peers|control]... [KEY=VALUE]...")
 @click.option("--config", "source", help="YAML file that names game and sizes. Default: every key at its default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--trainers", default="", help="peers: headctl,cleanrl,sb3,pufferlib,torchrl. Default: all.")
@@ -56,7 +57,10 @@ def bench(
 
     Every figure is the median of five repetitions, with the smallest and the largest beside it.
 
-    pilots plays the game's scripted opponents against each other, both seats: minutes. It runs only when it is named.
+    env has the dogfight of PyFlyt and a loop of JSBSim in the same run, where these are installed.
+
+    pilots plays the game's scripted opponents against each other, both seats: up to an hour. missiles tells how often
+    one hits, by range, aspect and what the target does. Both run only when they are named.
 
     peers trains with headctl and with whichever other libraries are installed, in turn: same game, network and batch,
     through the batched game and through PettingZoo. Minutes; it stands alone.
@@ -66,8 +70,8 @@ def bench(
     """
     wanted = [word for word in words if "=" not in word]
     for word in wanted:
-        if word not in (*_BENCHES, _PILOTS, _PEERS, _LABORATORY):
-            raise click.UsageError(unknown_name("benchmark", word, (*_BENCHES, _PILOTS, _PEERS, _LABORATORY)))
+        if word not in _ALL:
+            raise click.UsageError(unknown_name("benchmark", word, _ALL))
     if _LABORATORY in wanted:
         _bench_control(words, as_json=as_json, **control)
         return
@@ -88,14 +92,19 @@ def bench(
         return
     resolved = configuration.load_config(source, overrides) if source else configuration.parse_config("", overrides)
     from headctl.run import bench as benchmarks  # noqa: PLC0415 - loads torch
-    from headctl.run import report_view  # noqa: PLC0415 - with it
+    from headctl.run import bench_missiles, bench_others, report_view  # noqa: PLC0415 - with it
 
     machine = benchmarks.machine(resolved)
     measures: dict[str, Callable[[], list[benchmarks.Figure]]] = {
-        "env": lambda: [*benchmarks.bench_env(resolved), *benchmarks.bench_face(resolved)],
+        "env": lambda: [
+            *benchmarks.bench_env(resolved),
+            *benchmarks.bench_face(resolved),
+            *bench_others.bench_others(resolved),
+        ],
         "train": lambda: benchmarks.bench_train(resolved),
         "controller": lambda: benchmarks.bench_controller(resolved),
         "pilots": lambda: benchmarks.bench_pilots(resolved),
+        "missiles": lambda: bench_missiles.bench_missiles(resolved),
     }
     figures = [figure for name, measure in measures.items() if name in (wanted or _BENCHES) for figure in measure()]
     if as_json:

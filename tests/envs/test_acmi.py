@@ -14,6 +14,7 @@ from headctl_envs.dogfight.snapshots import Body, euler_angles, rotated, snapsho
 from tests.helpers.acmi_reader import read_acmi
 
 EASY = {"start": "in_zone", "gun_half_angle_deg": 5.0, "missiles": 0, "flares": 0}
+FULL = {"start": {"neutral": 1, "head_on": 1}, "missiles": 2, "flares": 8}
 
 
 def engine_for(**options):
@@ -41,7 +42,8 @@ def recorded(path, engine, *, seed=3, episodes=1, telemetry=None, pilot="pursuit
 
 
 def by_call_sign(frame):
-    return {known["CallSign"]: known for known in frame.values()}
+    """The aircraft of a frame; missiles and flares have no call sign."""
+    return {known["CallSign"]: known for known in frame.values() if "CallSign" in known}
 
 
 @pytest.mark.parametrize("name", ["fight.acmi", "fight.txt.acmi", "fight.zip.acmi"])
@@ -117,6 +119,29 @@ def test_the_same_game_gives_the_same_bytes(tmp_path):
         (tmp_path / folder).mkdir()
         recorded(tmp_path / folder / "f.zip.acmi", engine_for(**EASY))
     assert (tmp_path / "c" / "f.zip.acmi").read_bytes() == (tmp_path / "d" / "f.zip.acmi").read_bytes()
+
+
+@pytest.mark.parametrize("team", [1, 2, 4])
+def test_whole_fights_with_all_weapons_are_read_back(tmp_path, team):
+    paths = [tmp_path / f"{name}.txt.acmi" for name in "ab"]
+    for path in paths:
+        taken = recorded(path, engine_for(team_size=team, **FULL), seed=5, episodes=3)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    _, frames, events = read_acmi(paths[0])
+    assert len(frames) == len(taken)
+    weapons = 0
+    for (_, objects), now in zip(frames, taken, strict=True):
+        seen = by_call_sign(objects)
+        if now.outcome == "running":
+            assert set(seen) == {craft.agent for craft in now.craft if craft.alive}
+            missiles = [known for known in objects.values() if known["Type"] == "Weapon+Missile"]
+            assert len(missiles) == len(now.bodies)
+            weapons += len(missiles)
+        for craft in now.craft:
+            if craft.agent in seen:
+                assert float(seen[craft.agent]["Rounds"]) == pytest.approx(craft.rounds, abs=0.6)
+    assert weapons > 10
+    assert sum(event[0] == "Bookmark" for _, event in events) == 3
 
 
 def test_telemetry_stays_on_the_aircraft_until_it_changes(tmp_path):

@@ -150,10 +150,14 @@ def legal(env, agent, rng):
     return np.array([rng.choice(np.flatnonzero(part)) for part in parts])
 
 
+@pytest.mark.parametrize(
+    "weapons",
+    [{"missiles": 0, "flares": 0, "gun_half_angle_deg": 10.0}, {"gun_half_angle_deg": 45.0, "gun_interlock_deg": 45.0}],
+    ids=["guns", "full"],
+)
 @every_layout
-def test_whole_episodes_repeat_in_two_instances_and_in_one_that_is_seeded_again(options):
-    guns = {"missiles": 0, "flares": 0, "gun_half_angle_deg": 10.0}
-    settings = {"start": "in_zone", "time_limit_s": 40.0, **guns, **options}
+def test_whole_episodes_repeat_in_two_instances_and_in_one_that_is_seeded_again(options, weapons):
+    settings = {"start": "in_zone", "time_limit_s": 40.0, **weapons, **options}
     one, two = dogfight_v0.parallel_env(**settings), dogfight_v0.parallel_env(**settings)
     first = course(one, 7, episodes=4)
     second = course(two, 7, episodes=4)

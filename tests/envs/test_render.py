@@ -1,6 +1,7 @@
 """Pictures of fights: what is in them, where it is, and that they need neither a display nor luck."""
 
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from headctl_envs.dogfight.config import DogfightConfig
 from headctl_envs.dogfight.render import DEAD, HEIGHT, HOT, SIDE, SIDES, TOP, WIDTH, Scene, in_zone
 from headctl_envs.dogfight.snapshots import Body, Craft, Snapshot
 from headctl_envs.dogfight.window import one_line
+from PIL import Image, ImageDraw
 
 LEVEL_NORTH = (0.0, 0.0, 0.0, 1.0)
 LEVEL_EAST = (0.0, 0.0, np.sin(np.pi / 4), np.cos(np.pi / 4))
@@ -140,6 +142,31 @@ def test_eight_aircraft_with_missiles_and_captions_find_room():
     picture = scene.picture()
     for colour in SIDES:
         assert near(picture, colour).sum() > 400
+
+
+def test_names_of_aircraft_side_by_side_do_not_cover_each_other():
+    # Four aircraft on one line of sight of the side view, and a few metres apart in the top view.
+    crafts = [
+        craft(f"{side}_{k}", (120.0 * k, 30.0 * k - 60.0 * (side == "red"), -4000.0))
+        for side in ("red", "blue")
+        for k in range(2)
+    ]
+    crafts.append(craft("red_2", (3000.0, 0.0, -4000.0)))
+    written = []
+
+    class Pen(ImageDraw.ImageDraw):
+        def text(self, xy, text, *args, font=None, anchor=None, **kwargs):
+            if "_" in text and anchor is not None:
+                written.append((text, self.textbbox(xy, text, font=font, anchor=anchor)))
+
+    scene = scene_of(*crafts)
+    panels = frame([Snapshot(0, 0.0, tuple(crafts))], TOP, SIDE, 300.0)
+    for panel in panels:
+        written.clear()
+        scene._write_names(Pen(Image.new("RGB", (1000, 720))), (panel,))
+        assert len(written) == len(crafts)
+        for (_, one), (_, two) in itertools.combinations(written, 2):
+            assert one[2] <= two[0] or two[2] <= one[0] or one[3] <= two[1] or two[3] <= one[1], written
 
 
 def test_everything_that_lives_is_inside_of_the_panels():

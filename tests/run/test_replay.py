@@ -58,6 +58,27 @@ def test_every_head_is_on_the_aircraft_with_entropy_and_alpha(run, tmp_path):
             assert known["Label"] == f"{known['Maneuver']} {known['Weapon']}"
 
 
+@pytest.mark.parametrize("team", [1, 2])
+def test_fights_with_all_weapons_are_replayed_the_same_twice(team, tmp_path):
+    config = parse_config(
+        TINY.replace(", gun_half_angle_deg: 5, missiles: 0, flares: 0", f", team_size: {team}"), ["total_steps=300"]
+    )
+    folder = tmp_path / "full"
+    create_run_folder(folder, config)
+    assert train(config, folder, make_console(), resume=False) == 0
+    for name in "ab":
+        record(folder, seed=2, acmi=tmp_path / f"{name}.txt.acmi")
+    assert (tmp_path / "a.txt.acmi").read_bytes() == (tmp_path / "b.txt.acmi").read_bytes()
+    _, frames, _ = read_acmi(tmp_path / "a.txt.acmi")
+    flying = [[known for known in objects.values() if "CallSign" in known] for _, objects in frames[:-1]]
+    assert all(len(aircraft) <= 2 * team for aircraft in flying)
+    assert len(flying[0]) == 2 * team
+    for known in flying[0]:
+        assert known["Weapon"] in ("hold", "gun", "missile", "flare")
+        # All four weapons have an entropy together: more than two may be legal.
+        assert 0.0 <= float(known["WeaponEntropy"]) <= math.log(4) + 1e-4
+
+
 def test_the_recorded_decisions_are_those_that_were_flown(run, tmp_path):
     """Whoever decides to fire while the gun is legal has fewer rounds in the next frame, and nobody else has."""
     record(run, seed=2, acmi=tmp_path / "f.acmi", against="pursuit")

@@ -5,7 +5,7 @@ import warp as wp
 from headctl_envs.dogfight.flight import Airframe, air_at, load_factor_available
 from headctl_envs.dogfight.geometry import Sight, sight
 from headctl_envs.dogfight.kernels import Actions
-from headctl_envs.dogfight.lookahead import FOE_CANDIDATES, OWN_CANDIDATES, OWN_TRACKING, best_candidate
+from headctl_envs.dogfight.lookahead import best_candidate
 from headctl_envs.dogfight.maneuvers import BREAK, NOTCH, PULL_UP, PURE, Frame, frame_of
 from headctl_envs.dogfight.names import PILOTS
 from headctl_envs.dogfight.piloting import (
@@ -28,20 +28,12 @@ wp.set_module_options({"enable_backward": False})
 
 ACE = wp.constant(PILOTS.index("ace"))
 
-FIGHTER_CANDIDATES = wp.constant(OWN_TRACKING)
-ACE_CANDIDATES = wp.constant(OWN_CANDIDATES)
-FIGHTER_STEPS = wp.constant(4)
-ACE_STEPS = wp.constant(7)
-ACE_ANSWERS = wp.constant(FOE_CANDIDATES)
-
 FIGHTER_FLARE_S = wp.constant(5.0)
 """A flare is dropped when a missile is nearer than this."""
 ACE_FLARE_S = wp.constant(6.0)
 FIGHTER_FIRE_SHARE = wp.constant(0.12)
 """The gun fires when a hit does this share of the largest damage."""
 ACE_FIRE_SHARE = wp.constant(0.02)
-ACE_GUN_WORTH = wp.constant(3.0)
-"""Worth of a second with the nose on the enemy at no range, in units of the potential."""
 NOTCH_S = wp.constant(12.0)
 SHORT_S = wp.constant(4.0)
 """A missile between these two is put abeam: nearer, there is no time left for it."""
@@ -111,15 +103,11 @@ def hunter(
         answer[1] = 1.0
         answer[3] = wp.where(side == 0, 1.0, -1.0)
     else:
-        answers = wp.where(which == ACE, ACE_ANSWERS, 1)
-        steps = wp.where(which == ACE, ACE_STEPS, FIGHTER_STEPS)
-        gun_worth = wp.where(which == ACE, ACE_GUN_WORTH, 0.0)
-        candidates = wp.where(which == ACE, ACE_CANDIDATES, FIGHTER_CANDIDATES)
-        found = best_candidate(world, rules, ahead, n, s, target, answers, steps, gun_worth, candidates)
-        answer = wp.vec4(found[0], found[1], 0.0, 0.0)
-        if found[0] < 0.0:
+        found = best_candidate(world, rules, ahead, n, s, target)
+        answer = wp.vec4(float(found), 0.0, 0.0, 0.0)
+        if found < 0:
             answer = manoeuvre(world, PURE, n, s, own, foe, frame, view, available, airframes[s], air)
-        if which != ACE and own.speed < SLOW and view.ata > 0.35:
+        if own.speed < SLOW and view.ata > 0.35:
             answer[1] = -1.0  # the energy floor
     if threat < flare_at:
         answer[2] = -1.0  # without the afterburner a flare outshines the aircraft

@@ -17,6 +17,8 @@ from headctl_envs.dogfight.config import DogfightConfig
 from headctl_envs.dogfight.snapshots import Craft, FlareTrails, Snapshot, rotated
 
 Colour = tuple[int, int, int]
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 WIDTH, HEIGHT = 1000, 720
 TOP = Pixels(12, 44, 676, 436)
@@ -36,6 +38,8 @@ HOT: Colour = (255, 214, 84)
 GOOD: Colour = (86, 204, 128)
 SIDES: tuple[Colour, Colour] = ((255, 92, 92), (88, 166, 255))
 
+NAME_RISES = (8, -22, 24, -38, 40, -54)
+"""Where a name may stand below its aircraft, in pixels, the best place first."""
 GLYPH = 17.0
 """Half the length of an aircraft in pixels."""
 
@@ -237,13 +241,41 @@ class Scene:
 
     def _write_names(self, write: ImageDraw.ImageDraw, panels: Sequence[Panel]) -> None:
         for panel in panels:
+            taken: list[Box] = []
+            places = [panel.at(axes_of(craft.position)) for craft in self._shown()]
+            crafts = [(x - GLYPH / 2, y - GLYPH / 2, x + GLYPH / 2, y + GLYPH / 2) for x, y in places]
             for craft in self._shown():
                 x, y = panel.at(axes_of(craft.position))
                 if panel.sees(x, y):
                     colour = SIDES[craft.side] if craft.alive else DEAD
-                    right, below = panel.sees(x + 70, y), panel.sees(x, y + 24)
-                    place = (x + (14 if right else -14), y + (8 if below else -22))
-                    write.text(place, craft.agent, colour, font=self._fonts[12], anchor="la" if right else "ra")
+                    place, anchor, box = self._room(write, panel, craft.agent, (x, y), (taken, crafts))
+                    taken.append(box)
+                    write.text(
+                        place, craft.agent, colour, font=self._fonts[12], anchor=anchor, stroke_width=1, stroke_fill=SKY
+                    )
+
+    def _room(
+        self,
+        write: ImageDraw.ImageDraw,
+        panel: Panel,
+        text: str,
+        at: tuple[float, float],
+        taken: tuple[Sequence[Box], Sequence[Box]],
+    ) -> tuple[tuple[float, float], str, Box]:
+        """Place, anchor and box of a name beside its aircraft: the first one in the panel that covers nothing.
+
+        ``taken`` are the boxes of other names, and those of aircraft, which a name rather covers than another name.
+        """
+        found = []
+        for rise in NAME_RISES:
+            for side, anchor in ((14, "la"), (-14, "ra")):
+                place = (at[0] + side, at[1] + rise)
+                box = write.textbbox(place, text, font=self._fonts[12], anchor=anchor)
+                inside = panel.sees(box[0], box[1]) and panel.sees(box[2], box[3])
+                covered = [sum(_overlap(box, other) for other in others) for others in taken]
+                found.append(((not inside, *covered), place, anchor, box))
+        _, place, anchor, box = min(found, key=lambda item: item[0])
+        return place, anchor, box
 
     def _write_header(self, write: ImageDraw.ImageDraw) -> None:
         now = self._history[-1]
@@ -262,6 +294,9 @@ class Scene:
             write.text((x, y + 7), craft.agent, colour, font=self._fonts[14])
             label = f"{100 * craft.health:.0f} %" if craft.alive else "down"
             write.text((card.left + card.width - 14, y + 7), label, TEXT, font=self._fonts[14], anchor="ra")
+            if self._config.armed and craft.alive:
+                stores = f"missiles {craft.missiles:.0f}   flares {craft.flares:.0f}"
+                write.text((card.left + card.width - 62, y + 9), stores, FAINT, font=self._fonts[11], anchor="ra")
             write.text((x, y + 28), "health", FAINT, font=self._fonts[11])
             write.text((x, y + 41), "rounds", FAINT, font=self._fonts[11])
             figures = (
@@ -289,13 +324,18 @@ def _summary(now: Snapshot) -> list[str]:
     """What the header says about the fight as a whole."""
     if len(now.craft) != 2:
         counts = [sum(c.alive and c.side == side for c in now.craft) for side in (0, 1)]
-        return [f"red {counts[0]}", f"blue {counts[1]} flying"]
+        return [f"red {counts[0]}", f"blue {counts[1]}", "flying"]
     one, two = now.craft
     offset = [b - a for a, b in zip(one.position, two.position, strict=True)]
     distance = max(math.hypot(*offset), 1.0)
     velocities = [[c.speed * v for v in rotated(c.attitude, (1.0, 0.0, 0.0))] for c in now.craft]
     closure = sum((a - b) * r for a, b, r in zip(*velocities, offset, strict=True)) / distance
     return [f"range {distance:.0f} m", f"closure {closure:+.0f} m/s"]
+
+
+def _overlap(one: Box, two: Box) -> bool:
+    """Whether two boxes share a point."""
+    return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
 
 
 def _ahead(craft: Craft, distance: float) -> Axes:

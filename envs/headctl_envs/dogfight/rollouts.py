@@ -1,15 +1,17 @@
-"""Rollouts for the ace: a game matrix whose entries are flown to an end that counts (Bertsekas, *Rollout*, 2020).
+"""The game matrix of the ace: entries that are flown on to an end that counts.
 
-An entry of the matrix flies an own maneuver against an answer of the enemy for a second, and then lets both go on by
-a simple rule, break when he is behind and else pursue. What both would hit on the way, where they end, and a missile
-that is on its way make the worth.
+As in Austin, Carbone, Falco, Hinz and Lewis (NASA, 1987), an own maneuver meets an answer of the enemy, for a second.
+Then both go on by a simple rule, break if he is behind and near, else pursue: the rollouts of Bertsekas (*Rollout,
+Policy Iteration, and Distributed Reinforcement Learning*, 2020). What both would hit on the way and where they end is
+the worth of the entry; a row is worth the mean of its entries and its worst one, half and half. The worst alone would
+despair of every position that a perfect enemy wins; the mean alone would hope for a fool.
 """
 
 from typing import Any
 
 import warp as wp
 
-from headctl_envs.dogfight.flight import Airframe, G, Motion, air_at, forward_of, integrate, tanh_of
+from headctl_envs.dogfight.flight import Airframe, G, Motion, air_at, integrate
 from headctl_envs.dogfight.geometry import Sight, sight
 from headctl_envs.dogfight.maneuvers import (
     ACCELERATE,
@@ -19,7 +21,6 @@ from headctl_envs.dogfight.maneuvers import (
     HIGH_YO_YO,
     LAG,
     LEAD,
-    NOTCH,
     PULL_UP,
     PURE,
     PUSH_OVER,
@@ -27,9 +28,9 @@ from headctl_envs.dogfight.maneuvers import (
     TURN_RIGHT,
     guide,
 )
-from headctl_envs.dogfight.missiles import closest, flown, thin_air_at
+from headctl_envs.dogfight.numerics import exp_of, tanh_of
 from headctl_envs.dogfight.piloting import index_of
-from headctl_envs.dogfight.world import GUIDED, Missile, Rules, World
+from headctl_envs.dogfight.world import Rules, World
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
@@ -79,20 +80,27 @@ COLUMN_LOADS = wp.constant(ColumnParams(*(load for _, load, _ in _FOE)))
 COLUMN_TILTS = wp.constant(ColumnParams(*(tilt for _, _, tilt in _FOE)))
 
 STEPS = wp.constant(14)
+"""Length of an entry in steps of ``LOOK_STEP_S``: 3.5 s."""
 COMMITTED = wp.constant(4)
+"""Steps before the rule takes over: 1 s."""
 SOFT_CONE = wp.constant(0.035)
+"""Angle in rad over which the worth of a shot falls."""
 GUN_WORTH = wp.constant(4.0)
+"""Worth of a second of hits at the shortest range, in units of the position's."""
 FADE_S = wp.constant(6.0)
+"""The farther ahead, the less a hit counts: plans change."""
 CRASH_WORTH = wp.constant(20.0)
+FAR_M = wp.constant(3500.0)
+"""Beyond this range the enemy's answers make no difference within the look-ahead: only his rule is looked at."""
 WORST_SHARE = wp.constant(0.5)
 
 
 @wp.func
 def shot(view: Sight, rules: Rules) -> float:
-    """Expected damage per second of a gun, with a cone that is softer than the real one: plans are not that exact."""
+    """Damage per second of a gun, as a share, with a cone softer than the real one: plans are not that exact."""
     near = wp.clamp((rules.gun_range_max - view.range) / (rules.gun_range_max - rules.gun_range_min), 0.0, 1.0)
     far = wp.where(view.range < 0.6 * rules.gun_range_min, 0.0, 1.0)
-    return near * far * wp.exp(-view.ata / SOFT_CONE)
+    return near * far * exp_of(-view.ata / SOFT_CONE)
 
 
 @wp.func
@@ -108,6 +116,7 @@ def by_rule(view: Sight, back: Sight) -> int:
 def step_ahead(
     kind: int, load: float, tilt: float, own: Motion, foe: Motion, view: Sight, back: Sight, airframe: Airframe
 ) -> Motion:
+    """One look-ahead step of an aircraft that flies a maneuver, or goes by the rule."""
     which = kind
     params = wp.vec3(load, 0.0, tilt)
     if which < 0:
@@ -121,7 +130,7 @@ def step_ahead(
 def standing_of(own: Motion, foe: Motion, view: Sight, back: Sight) -> float:
     """Position at the end: angles, nose, energy."""
     angles = (back.ata + back.aa - view.ata - view.aa) / (2.0 * wp.pi)
-    near = 0.3 + 0.7 * wp.exp(-wp.abs(view.range - 500.0) / 2000.0)
+    near = 0.3 + 0.7 * exp_of(-wp.abs(view.range - 500.0) / 2000.0)
     energy = -own.position[2] + 0.5 * own.speed * own.speed / G
     foe_energy = -foe.position[2] + 0.5 * foe.speed * foe.speed / G
     return 2.0 * angles * near + 0.3 * tanh_of((energy - foe_energy) / 1000.0)
@@ -141,6 +150,7 @@ def entry(
     foe_airframe: Airframe,
     rules: Rules,
 ) -> float:
+    """One entry of the game matrix: hits on the way, the position at the end, the danger of the floor."""
     mine = own
     theirs = foe
     worth = wp.float32(0.0)
@@ -156,7 +166,7 @@ def entry(
         view = sight(mine, theirs)
         back = sight(theirs, mine)
         time = own_airframe.substep_s * float(k + 1)
-        fade = wp.exp(-time / FADE_S)
+        fade = exp_of(-time / FADE_S)
         worth = worth + GUN_WORTH * fade * own_airframe.substep_s * (shot(view, rules) - shot(back, rules))
         if view.range < 40.0:
             worth = worth - 1.0
@@ -168,13 +178,11 @@ def entry(
 
 
 @wp.func
-def value_of(
-    i: int, first: int, last: int, own: Motion, foe: Motion, mine: Airframe, theirs: Airframe, rules: Rules
-) -> wp.vec2:
-    """Worst and sum of the entries of row ``i`` in the columns from ``first`` to before ``last``."""
+def value_of(i: int, answers: int, own: Motion, foe: Motion, mine: Airframe, theirs: Airframe, rules: Rules) -> wp.vec2:
+    """Worst and sum of the entries of row ``i`` in the first ``answers`` columns."""
     worst = wp.float32(1.0e9)
     total = wp.float32(0.0)
-    for j in range(first, last):
+    for j in range(answers):
         worth = entry(
             ROW_KINDS[i],
             ROW_LOADS[i],
@@ -198,14 +206,15 @@ def best_row(world: World, rules: Rules, ahead: wp.array[Airframe], n: int, s: i
     """The maneuver that does best: (choice, load residual, lift vector residual); choice -1 if there is none."""
     own = world.motion[n, s]
     foe = world.motion[n, target]
+    answers = wp.where(world.view[n, s].range > FAR_M, 1, COLUMNS)
     best = wp.float32(-1.0e9)
     found = wp.vec3(-1.0, 0.0, 0.0)
     for i in range(ROWS):
         choice = index_of(world, ROW_KINDS[i])
         if choice >= 0:  # noqa: SIM102 - Warp evaluates both sides of an ``and``
             if world.mask_maneuver[n, s, choice]:
-                found_here = value_of(i, 0, COLUMNS, own, foe, ahead[s], ahead[target], rules)
-                value = WORST_SHARE * found_here[0] + (1.0 - WORST_SHARE) * found_here[1] / float(COLUMNS)
+                found_here = value_of(i, answers, own, foe, ahead[s], ahead[target], rules)
+                value = WORST_SHARE * found_here[0] + (1.0 - WORST_SHARE) * found_here[1] / float(answers)
                 if value > best:
                     best = value
                     found = wp.vec3(float(choice), ROW_LOADS[i], ROW_TILTS[i])
