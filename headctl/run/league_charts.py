@@ -67,10 +67,9 @@ def course_chart(reader: RunReader) -> Chart:
     data: list[dict[str, Any]] = []
     edges = [reader.series(f"selfplay/rating_{end}") for end in ("low", "high")]
     if all(steps for steps, _ in edges):
-        hidden: dict[str, Any] = {"showlegend": False, "hoverinfo": "skip"}
         (low_steps, low), (high_steps, high) = edges
-        data.append(line(low_steps, np.array(low), "low", INK, width=0.0, **hidden))
-        band = line(high_steps, np.array(high), "95 % interval", INK, width=0.0, **(hidden | {"showlegend": True}))
+        data.append(line(low_steps, np.array(low), "low", INK, width=0.0, showlegend=False, hoverinfo="skip"))
+        band = line(high_steps, np.array(high), "95 % interval", INK, width=0.0, hoverinfo="skip")
         data.append(band | {"fill": "tonexty", "fillcolor": "rgba(29,53,87,0.15)"})
     for key, name, colour in (("rating", "Bradley-Terry", INK), ("elo", "live Elo", AMBER)):
         steps, values = reader.series(f"selfplay/{key}")

@@ -1,4 +1,4 @@
-"""Who beat whom in the league of a run, in a file that is read without torch: ``league/games.json``.
+"""Who beat whom in the league of a run, in a file that is read without torch: ``league.json``.
 
 The checkpoint has the same and is what a resume goes by. The file is written beside it for those who look on: tables,
 pictures, pages.
@@ -15,11 +15,10 @@ import numpy as np
 
 from headctl.run import durable
 from headctl.run.curves import Floats
+from headctl.run.folder import LEAGUE_FILE
 from headctl.selfplay.payoff import PayoffError, PayoffMatrix
 from headctl.selfplay.rating import Rating, bradley_terry
 
-LEAGUE_DIR = "league"
-GAMES_FILE = "games.json"
 _MAX_BYTES = 16 << 20
 
 
@@ -49,12 +48,12 @@ def write_league_games(run_dir: Path, games: LeagueGames) -> None:
         return
     content = {"agent_steps": games.agent_steps, "anchor": games.anchor, "payoff": games.payoff.state_dict()}
     with contextlib.suppress(OSError):
-        durable.write_text(run_dir / LEAGUE_DIR / GAMES_FILE, json.dumps(content, allow_nan=False) + "\n")
+        durable.write_text(run_dir / LEAGUE_FILE, json.dumps(content, allow_nan=False) + "\n")
 
 
 def read_league_games(run_dir: Path) -> LeagueGames | None:
     """Returns the games of a run's league; ``None`` where there are none, or a file that is none of ours."""
-    path = run_dir / LEAGUE_DIR / GAMES_FILE
+    path = run_dir / LEAGUE_FILE
     try:
         if path.stat().st_size > _MAX_BYTES:
             return None

@@ -6,14 +6,16 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from headctl.run.folder import LEAGUE_FILE
 from headctl.run.html_report import page
 from headctl.run.league_charts import course_chart, payoff_chart, ratings_chart
-from headctl.run.league_games import GAMES_FILE, LeagueGames, read_league_games, scores, write_league_games
+from headctl.run.league_games import LeagueGames, read_league_games, scores, write_league_games
 from headctl.run.league_plots import draw_league
 from headctl.run.plots import write_plots
 from headctl.run.report import RunReader
 from headctl.selfplay.payoff import PayoffMatrix
 from headctl.selfplay.results import MatchResult
+from tests.faults.runs import begin_and_train, config_of, final_state
 from tests.helpers.synthetic_run import make_run
 
 
@@ -46,9 +48,19 @@ def test_what_is_written_is_read_again(run):
     assert {rating.name: rating.rating for rating in found.ratings}["pilot"] == pytest.approx(1000.0)
 
 
+def test_a_training_writes_the_games_of_its_league_with_every_checkpoint(tmp_path):
+    code, said = begin_and_train(config_of("total_steps=1200"), tmp_path / "run")
+    assert code == 0, said
+    found = read_league_games(tmp_path / "run")
+    state = final_state(tmp_path / "run")
+    assert found.agent_steps == state["collector"]["agent_steps"]
+    assert found.payoff.state_dict() == state["league"]["payoff"]
+    assert "league.png" in said
+
+
 def test_a_league_without_games_is_no_file(run):
     write_league_games(run, LeagueGames(5, PayoffMatrix(["a", "b"])))
-    assert not (run / "league" / GAMES_FILE).exists()
+    assert not (run / LEAGUE_FILE).exists()
     assert read_league_games(run) is None
 
 
@@ -66,15 +78,13 @@ def test_a_league_without_games_is_no_file(run):
     ids=range(10),
 )  # fmt: skip
 def test_a_file_that_is_none_of_ours_is_no_league(run, text):
-    (run / "league").mkdir(exist_ok=True)
-    (run / "league" / GAMES_FILE).write_text(text, encoding="latin-1")
+    (run / LEAGUE_FILE).write_text(text, encoding="latin-1")
     assert read_league_games(run) is None
     assert "Payoff matrix" not in page(RunReader(run))
 
 
 def test_a_disk_that_cannot_take_it_is_no_error(run):
-    (run / "league").rmdir() if (run / "league").is_dir() else None
-    (run / "league").write_text("in the way")
+    (run / LEAGUE_FILE).mkdir()
     write_league_games(run, games())
     assert read_league_games(run) is None
 
