@@ -67,16 +67,16 @@ def head_chart(head: HeadCurves) -> Chart:
         for mean, aim in zip(entropy.tolist(), wanted.tolist(), strict=True)
     ]
     data: list[Chart] = [
-        _line(x, fraction, "entropy fraction", INK, text=tips, hovertemplate="%{y:.3f} (%{text})", mode=_mode(x)),
+        line(x, fraction, "entropy fraction", INK, text=tips, hovertemplate="%{y:.3f} (%{text})", mode=_mode(x)),
     ]
     if np.isfinite(target).any():
-        data.append(_line(x, target, "target", TARGET, dash="dash", hovertemplate="%{y:.3f}"))
+        data.append(line(x, target, "target", TARGET, dash="dash", hovertemplate="%{y:.3f}"))
     signed = bool((alpha[np.isfinite(alpha)] <= 0).any()) or head.alpha_bounds[0] < 0
     shown = np.arcsinh(alpha / _SIGNED_UNIT) if signed else alpha
     tips = [_text(value) for value in alpha.tolist()]
-    alphas = _line(x, shown, "alpha", ALPHA, text=tips, hovertemplate="%{text}", yaxis="y2", mode=_mode(x))
+    alphas = line(x, shown, "alpha", ALPHA, text=tips, hovertemplate="%{text}", yaxis="y2", mode=_mode(x))
     data.append(alphas)
-    layout = _layout(height=430)
+    layout = plain_layout(height=430)
     # One axis of agent-steps for both panels, below the lower one; the strip of the status lies between them.
     layout["xaxis"] |= {"anchor": "y2", "title": {"text": "agent-steps", "standoff": 8}, "range": [0, _end(head.steps)]}
     layout["yaxis"] |= {
@@ -185,8 +185,8 @@ def rates_chart(reader: RunReader) -> Chart:
     for who, colour in zip(pilots, LINES[1:] * len(pilots), strict=False):
         steps, rates = reader.series(f"eval/{who}/win_rate")
         if steps:
-            data.append(_line(steps, np.array(rates), f"won against {who}", colour, mode="lines+markers"))
-    layout = _learning_layout(reader, height=380)
+            data.append(line(steps, np.array(rates), f"won against {who}", colour, mode="lines+markers"))
+    layout = learning_layout(reader, height=380)
     layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
     layout["shapes"] = [
         {
@@ -218,7 +218,7 @@ def matches_chart(matches: dict[str, tuple[int, MatchResult]]) -> Chart:
         "marker": {"size": 11, "color": ["#ffffff" if math.isnan(rate) else INK for rate in rates],
                    "line": {"color": INK, "width": 2}},
     }  # fmt: skip
-    layout = _layout(height=110 + 46 * len(names))
+    layout = plain_layout(height=110 + 46 * len(names))
     layout["xaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
     layout["yaxis"] |= {"autorange": "reversed", "showgrid": False, "automargin": True}
     layout["margin"] |= {"t": 10, "b": 30}
@@ -230,7 +230,7 @@ def critic_chart(reader: RunReader) -> Chart:
     """Returns how much of the returns the critic foresees, and how many rows an update clips."""
     data = _smooth(reader, "ppo/explained_variance", "explained variance", INK)
     data += _smooth(reader, "ppo/clip_fraction", "clip fraction", AMBER)
-    layout = _learning_layout(reader, height=380)
+    layout = learning_layout(reader, height=380)
     values = np.array([*reader.series("ppo/explained_variance")[1], 0.0])
     layout["yaxis"] |= {"range": [max(float(values.min()), -1.0) - 0.03, 1.03]}
     return {"data": data, "layout": layout}
@@ -238,7 +238,7 @@ def critic_chart(reader: RunReader) -> Chart:
 
 def statistic_chart(reader: RunReader, key: str, colour: str = INK) -> Chart:
     """Returns the course of any metric."""
-    layout = _learning_layout(reader, height=230)
+    layout = learning_layout(reader, height=230)
     layout["showlegend"] = False
     metric = find_metric(key)
     if metric is not None and metric.unit not in {"1", "see game"}:
@@ -254,25 +254,37 @@ def _smooth(reader: RunReader, key: str, name: str, colour: str) -> list[Chart]:
     window = max(1, len(values) // 40)
     x, raw, mean = thinned(np.array(steps), np.array(values), running_mean(values, window))
     mode = _mode(plain(x))
-    lines = [_line(plain(x, 9), mean, name, colour, legendgroup=key, mode=mode)]
+    lines = [line(plain(x, 9), mean, name, colour, legendgroup=key, mode=mode)]
     if window > 1:
-        faint = _line(plain(x, 9), raw, name, colour, width=1, legendgroup=key, showlegend=False, hoverinfo="skip")
+        faint = line(plain(x, 9), raw, name, colour, width=1, legendgroup=key, showlegend=False, hoverinfo="skip")
         lines.insert(0, faint | {"opacity": 0.25})
     return lines
 
 
-def _line(
+def line(
     x: Sequence[Any], y: Floats, name: str, colour: str, *, width: float = 2, dash: str = "solid", **more: Any
 ) -> Chart:
-    line = {"color": colour, "width": width, "dash": dash}
-    return {"type": "scatter", "mode": "lines", "x": list(x), "y": plain(y), "name": name, "line": line, **more}
+    """Returns a curve.
+
+    Args:
+        x: Places ``[P]``.
+        y: Values ``[P]``; NaN leaves a gap.
+        name: What the legend calls it.
+        colour: Of the line.
+        width: Of the line, in pixels; 0 for none.
+        dash: ``solid``, ``dash`` or ``dot``.
+        more: Anything else that a scatter trace takes.
+    """
+    look = {"color": colour, "width": width, "dash": dash}
+    return {"type": "scatter", "mode": "lines", "x": list(x), "y": plain(y), "name": name, "line": look, **more}
 
 
 def _mode(x: Sequence[Any]) -> str:
     return "lines+markers" if len(x) <= 3 else "lines"
 
 
-def _layout(height: int) -> Chart:
+def plain_layout(height: int) -> Chart:
+    """Returns the look that all charts share, so many pixels high."""
     axis = {"gridcolor": GRID, "zeroline": False, "linecolor": "#ced4da", "tickcolor": "#ced4da", "ticks": "outside"}
     return {
         "height": height,
@@ -288,8 +300,9 @@ def _layout(height: int) -> Chart:
     }
 
 
-def _learning_layout(reader: RunReader, height: int) -> Chart:
-    layout = _layout(height)
+def learning_layout(reader: RunReader, height: int) -> Chart:
+    """Returns the look of a chart over the whole training, so many pixels high."""
+    layout = plain_layout(height)
     layout["xaxis"] |= {"range": [0, max(reader.agent_steps, 1)], "title": {"text": "agent-steps", "standoff": 8}}
     # Below the chart, where any number of names has room.
     layout["legend"] |= {"y": -0.22, "yanchor": "top"}

@@ -1,8 +1,8 @@
 """The folder of a run: what lies in it, how it comes to be, and how to tell it from any other folder.
 
 ``config.yaml`` (resolved), ``command.txt``, ``version.txt``, ``sittings.jsonl``, ``metrics.jsonl``, ``tensorboard/``,
-``checkpoints/``, ``manifests/``, ``league/``, ``eval/`` and ``report/``; after trouble ``faults.jsonl`` and
-``diagnosis.json``; while somebody works in it ``.lock``.
+``checkpoints/``, ``manifests/``, ``league/``, ``league.json``, ``eval/`` and ``report/``; after trouble
+``faults.jsonl`` and ``diagnosis.json``; while somebody works in it ``.lock``.
 """
 
 import contextlib
@@ -34,7 +34,8 @@ COMMAND_FILE = "command.txt"
 SITTINGS_FILE = "sittings.jsonl"
 _FOLDERS = (TENSORBOARD_DIR, "checkpoints", MANIFESTS, "league", "eval", "report")
 _WRITTEN_BY_NAME = (TENSORBOARD_DIR, "eval", "report")
-_DIARIES = (METRICS_FILE, SITTINGS_FILE, FAULTS_FILE, DIAGNOSIS_FILE)
+LEAGUE_FILE = "league.json"
+_DIARIES = (METRICS_FILE, SITTINGS_FILE, FAULTS_FILE, DIAGNOSIS_FILE, LEAGUE_FILE)
 _FILES = (CONFIG_FILE, VERSION_FILE, COMMAND_FILE, *_DIARIES)
 
 

@@ -25,6 +25,8 @@ from headctl.run.charts import (
 from headctl.run.config import RunConfig, to_yaml
 from headctl.run.curves import STATUS_COLOURS, head_curves
 from headctl.run.findings import Finding, HeadReport, steps_text
+from headctl.run.league_charts import course_chart, payoff_chart, ratings_chart
+from headctl.run.league_games import LeagueGames, read_league_games
 from headctl.run.report import Report, RunReader, build_report
 from headctl.run.report_view import duration_text, number_text
 from headctl.selfplay.results import MatchResult
@@ -38,6 +40,7 @@ _SECTIONS = {
     "findings": "Findings",
     "curves": "Curves",
     "learning": "Learning",
+    "league": "League",
     "fights": "Fights",
     "configuration": "Configuration",
 }
@@ -71,12 +74,14 @@ def page(reader: RunReader, stories: Sequence[Story] = (), why_none: str = "") -
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - five megabytes that no other command reads
 
     report = build_report(reader)
-    charts = _charts(reader, report)
+    league = read_league_games(reader.run_dir)
+    charts = _charts(reader, report) | _league_charts(reader, league)
     sections = {
         "heads": _heads(report),
         "findings": _findings(report.findings),
         "curves": _curves(reader),
         "learning": _learning(reader, report, charts),
+        **({} if league is None else {"league": _league(league, charts)}),
         "fights": _fights(stories, why_none),
         "configuration": _configuration(reader.config),
     }
@@ -215,6 +220,32 @@ def _learning(reader: RunReader, report: Report, charts: Mapping[str, Chart]) ->
         for index, key in enumerate(_statistics(reader))
     ]
     return f'<div class="pair">{"".join(large)}</div><br><div class="grid">{"".join(small)}</div>'
+
+
+def _league_charts(reader: RunReader, league: LeagueGames | None) -> dict[str, Chart]:
+    if league is None:
+        return {}
+    charts = {"payoff": payoff_chart(league), "ratings": ratings_chart(league)}
+    course = course_chart(reader)
+    return charts | ({"rating-course": course} if course["data"] else {})
+
+
+def _league(league: LeagueGames, charts: Mapping[str, Chart]) -> str:
+    def card(key: str, title: str, words: str) -> str:
+        return (
+            f'<div class="card"><h3>{title}</h3><div class="sub">{words}</div>'
+            f'<div id="{key}" class="chart"></div></div>'
+        )
+
+    anchor = f"; {escape(league.anchor)} is 1000" if league.anchor else "; the mean is 1000"
+    cards = [
+        card("payoff", "Payoff matrix", "Score of the row against the column; a draw is half a win. Blank: never met."),
+        card("ratings", "Ratings", f"Bradley-Terry, by all games, with 95 % intervals{anchor}."),
+    ]
+    if "rating-course" in charts:
+        cards.append(card("rating-course", "Rating of the agent", "Over the training."))
+    when = f'<p class="sub">As of {steps_text(league.agent_steps)} agent-steps.</p>'
+    return f'{when}<div class="pair">{"".join(cards)}</div>'
 
 
 def _match_table(matches: Mapping[str, tuple[int, MatchResult]]) -> str:

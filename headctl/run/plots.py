@@ -16,11 +16,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from headctl.run.curves import STATUS_COLOURS, Floats, HeadCurves, head_curves, running_mean, stretches
 from headctl.run.findings import steps_text
+from headctl.run.league_games import read_league_games
+from headctl.run.league_plots import draw_league
 from headctl.run.report import RunReader
 
 REPORT_DIR = "report"
 HEADS_PICTURE = "heads.png"
 LEARNING_PICTURE = "learning.png"
+LEAGUE_PICTURE = "league.png"
 
 _INK, _MUTED, _TARGET, _GRID = "#1d3557", "#6c757d", "#d1495b", "#dee2e6"
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
@@ -29,18 +32,21 @@ _COLUMNS = 3
 
 
 def write_plots(reader: RunReader, folder: Path | None = None) -> list[Path]:
-    """Draws both pictures of a run.
+    """Draws the pictures of a run.
 
     Args:
         reader: The run.
         folder: Where to; ``report/`` of the run by default.
 
     Returns:
-        The files, ``heads.png`` first.
+        The files, ``heads.png`` first; ``league.png`` last, where the run has a league that has played.
     """
     place = reader.run_dir / REPORT_DIR if folder is None else folder
     place.mkdir(parents=True, exist_ok=True)
     pictures = {HEADS_PICTURE: draw_heads(reader), LEARNING_PICTURE: draw_learning(reader)}
+    league = read_league_games(reader.run_dir)
+    if league is not None:
+        pictures[LEAGUE_PICTURE] = draw_league(reader, league)
     for name, figure in pictures.items():
         scratch = place / f".{name}"
         FigureCanvasAgg(figure).print_png(str(scratch))

@@ -32,6 +32,7 @@ from headctl.run.config import RunConfig
 from headctl.run.diagnosis import RunFailedError, TooManyFaultsError, note_fault
 from headctl.run.exploiters import make_exploiters
 from headctl.run.keeper import LeagueKeeper, reason
+from headctl.run.league_games import LeagueGames, write_league_games
 from headctl.run.memory import resident_mb
 from headctl.run.resume import checked
 from headctl.selfplay.answers import known_answers
@@ -359,6 +360,7 @@ class Trainer:
             milestones=settings.milestones,
             snapshots=files,
         )
+        write_league_games(self.run_dir, LeagueGames(self.agent_steps, self.league.payoff, self.league.rating_anchor))
         self.saved_at = self.agent_steps
         self._save_due = False
         return path
