@@ -97,6 +97,7 @@ def _is_refusal(error: ValueError) -> bool:
         "HeadSpecError",
         "LabError",
         "ReplayError",
+        "PayoffError",
     }
     return _is_named(error, user_errors)
 
