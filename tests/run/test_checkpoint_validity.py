@@ -133,7 +133,9 @@ def test_a_newer_format_is_refused_and_not_passed_over(tmp_path):
     saved(tmp_path, 10)
     path = saved(tmp_path, 20)
     torch.save({"format": FORMAT + 1, "headctl": "9.1", "agent_steps": 20, "state": {}}, path)
-    with pytest.raises(OtherFormatError, match=rf"format {FORMAT + 1}, written by headctl 9.1; .*Use the version that wrote it"):
+    with pytest.raises(
+        OtherFormatError, match=rf"format {FORMAT + 1}, written by headctl 9.1; .*Use the version that wrote it"
+    ):
         newest(tmp_path)
 
 
