@@ -15,11 +15,13 @@ from headctl import __version__
 from headctl.commands.base import Commands, Refused, examples, only_overrides, print_json, refusals
 from headctl.commands.bench import bench
 from headctl.commands.config import config
+from headctl.commands.exploit import exploit
 from headctl.commands.lists import envs, runs
 from headctl.commands.look import inspect, plot
 from headctl.commands.replay import replay
 from headctl.commands.report import report
 from headctl.commands.sweep import sweep
+from headctl.commands.tournament import league, tournament
 
 if TYPE_CHECKING:
     from headctl.run.config import RunConfig
@@ -156,6 +158,9 @@ def evaluate(run: Path, against: tuple[str, ...], games: int | None, *, as_json:
     report_view.make_console().print(report_view.evaluation_table(matches))
 
 
+main.add_command(tournament)
+main.add_command(league)
+main.add_command(exploit)
 main.add_command(config)
 
 

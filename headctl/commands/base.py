@@ -99,6 +99,7 @@ def _is_refusal(error: ValueError) -> bool:
         "PeersError",
         "UnequalWorkError",
         "ReplayError",
+        "PayoffError",
     }
     return _is_named(error, user_errors)
 
