@@ -53,7 +53,7 @@ def load_anchor(path: Path) -> Snapshot:
     Raises:
         CheckpointError: It is missing or damaged, or it is none of the three.
     """
-    if is_run_folder(path):
+    if is_run_folder(path) or (path / CHECKPOINTS).is_dir():
         return newest_usable(path, lambda checkpoint: _of(checkpoint, path), warn)
     run_dir = path.parent.parent
     if path.parent.name == LEAGUE:

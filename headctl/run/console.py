@@ -111,6 +111,21 @@ def entropy_bar(fraction: float, target: float, cells: int = _BAR_CELLS, *, asci
     return Text.assemble(text[:place], (mark, "bold"), text[place + 1 :])
 
 
+def league_line(record: Mapping[str, Any]) -> str:
+    """Returns in a few words how the agent stands in its league: live Elo, rating, exploiters; ``""`` where unknown."""
+    parts = []
+    elo, rating, low, high = (
+        _number(record, f"selfplay/{key}") for key in ("elo", "rating", "rating_low", "rating_high")
+    )
+    if not math.isnan(elo):
+        parts.append(f"Elo {elo:.0f}")
+    if not math.isnan(rating):
+        parts.append(f"rating {rating:.0f} ({low:.0f} to {high:.0f})")
+    for role in names_in(record, "roles"):
+        parts.append(f"{role.replace('_', ' ')} {_zero(_number(record, f'roles/{role}/score')):.0%}")
+    return "".join(f", {part}" for part in parts)
+
+
 class LiveView:
     """A panel for a terminal. :meth:`render` draws the newest record."""
 
@@ -203,6 +218,7 @@ class LiveView:
             text.append(f", {draws:.0%} draws in the last {games:.0f} games")
         else:
             text.append("no game yet")
+        text.append(league_line(self._record))
         for pilot in names_in(self._record, "eval"):
             rate = _number(self._record, f"eval/{pilot}/win_rate")
             text.append(f"   {pilot} {'-' if math.isnan(rate) else f'{rate:.0%}'}")
@@ -261,7 +277,7 @@ class PlainView:
             parts.append(f"{head} alpha {alpha} fraction {fraction}/{target} {status}".rstrip())
         wins, _, games = self._averages.pool()
         if games and not math.isnan(wins):
-            parts.append(f"pool {wins:.0%} won")
+            parts.append(f"pool {wins:.0%} won{league_line(record)}")
         return " | ".join(parts)
 
 

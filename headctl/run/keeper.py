@@ -10,12 +10,15 @@ from headctl.policy.network import Policy
 from headctl.run.anchors import load_anchors
 from headctl.run.checkpoint import load_snapshot, save_snapshot, snapshot_key, snapshot_path
 from headctl.run.config import RunConfig
+from headctl.run.exploiters import make_exploiters
 from headctl.run.manifest import FileMark
+from headctl.selfplay.games import VectorGame
 from headctl.selfplay.league import OpponentPool, Snapshot
 from headctl.selfplay.opponents import League, LeagueOptions
 from headctl.selfplay.pair_games import play_pairs
 from headctl.selfplay.samplers import Mixture
 
+MakeGame = Callable[[int, int], VectorGame]
 _PAIRS = 3
 """Beside the evaluation's seed: the games between frozen players draw from streams that nobody else has."""
 
@@ -54,6 +57,7 @@ class LeagueKeeper:
 
     Attributes:
         league: Who is in it and what is known of them.
+        exploiters: Agents that train beside the main one, by role.
         marks: What the files of its policies are known by, by name.
     """
 
@@ -63,8 +67,9 @@ class LeagueKeeper:
         run_dir: Path,
         policy: Policy,
         *,
+        game: VectorGame,
+        make_game: MakeGame,
         random: np.random.Generator,
-        pilots: Sequence[str],
         tell: Callable[[str], None],
         resume: bool,
     ) -> None:
@@ -74,8 +79,9 @@ class LeagueKeeper:
             config: The resolved configuration.
             run_dir: The run's folder.
             policy: The learner's policy.
+            game: The games that are trained in; brings the pilots.
+            make_game: ``(num_games, seed)`` to a batch of such games, for matches and for exploiters.
             random: Random stream of the draws.
-            pilots: Scripted opponents of the game.
             tell: Gets one line about a file that cannot be written.
             resume: A state is about to be loaded: anchors come from there, and not from where they came from once.
 
@@ -83,8 +89,10 @@ class LeagueKeeper:
             CheckpointError: An anchor that cannot be read or is of another scheme.
         """
         self._config, self._run_dir, self._policy, self._tell = config, run_dir, policy, tell
+        self._make_game = make_game
         anchors = [] if resume else load_anchors(config.selfplay.opponents.anchors.paths, policy)
-        self.league = league_of(config, OpponentPool(config.selfplay.pool_size, random), pilots, anchors)
+        self.league = league_of(config, OpponentPool(config.selfplay.pool_size, random), game.pilot_names, anchors)
+        self.exploiters = make_exploiters(config, policy, self.league, make_game)
         self.marks: dict[str, FileMark] = {}
 
     def freeze(self, policy: Policy, agent_steps: int, label: str = "") -> Snapshot:
@@ -117,14 +125,35 @@ class LeagueKeeper:
         self.marks = {snapshot.name: self.marks[snapshot.name] for snapshot in self.league.policies}
         return {snapshot_key(name): mark for name, mark in self.marks.items()}
 
-    def play_pairs(self, iteration: int, make_game: Callable[[int, int], Any]) -> None:
-        """Has the pairs about which least is known play each other, if a round is due.
-
-        The games and all draws in them have streams of their own.
+    def turn(self, iteration: int, steps: tuple[int, int], *, spoilt: bool) -> tuple[dict[str, float], bool]:
+        """Has frozen players meet, exploiters take their turns, and whoever is due enter the league.
 
         Args:
-            iteration: Of the run; decides whether it is time, and the seed.
-            make_game: ``(num_games, seed)`` to a batch of games.
+            iteration: Of the run.
+            steps: Agent-steps of the main learner before and after it.
+            spoilt: The update was left out: nothing of the policy enters.
+
+        Returns:
+            Metrics of the exploiters, and whether somebody has entered.
+        """
+        before, now = steps
+        self._play_pairs(iteration)
+        told: dict[str, float] = {}
+        changed = False
+        progress = min(now / self._config.total_steps, 1.0)
+        for exploiter in self.exploiters.values():
+            metrics, entered = exploiter.turn(self.freeze, now, progress)
+            told |= metrics
+            changed |= bool(entered)
+        if not spoilt and self.league.is_due(before, now):
+            self.freeze(self._policy, now)
+            changed = True
+        return told, changed
+
+    def _play_pairs(self, iteration: int) -> None:
+        """Has the pairs about which least is known play each other, if a round is due.
+
+        The games and all draws in them have streams of their own, by the iteration.
         """
         settings = self._config.selfplay.payoff
         if not settings.every or iteration % settings.every:
@@ -132,19 +161,23 @@ class LeagueKeeper:
         pairs = self.league.uncertain_pairs(settings.pairs)
         seeds = np.random.SeedSequence([self._config.evaluation.seed, _PAIRS, iteration])
         seed = int(seeds.generate_state(1)[0]) % 2**30
-        results = play_pairs(make_game, self._policy, pairs, games=settings.games, seed=seed)
+        results = play_pairs(self._make_game, self._policy, pairs, games=settings.games, seed=seed)
         for (first, second), result in zip(pairs, results, strict=True):
             self.league.record_pair(first.name, second.name, result)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the league as plain data; its policies lie beside the checkpoint."""
-        return {"pool": self.league.pool.state_dict(), "league": self.league.state_dict()}
+        return {
+            "pool": self.league.pool.state_dict(),
+            "league": self.league.state_dict(),
+            "exploiters": {role: exploiter.state_dict() for role, exploiter in self.exploiters.items()},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any], policies: Sequence[Snapshot] | None = None) -> None:
         """Takes over a state of the same configuration.
 
         Args:
-            state: The run's state, with ``pool`` and ``league``.
+            state: The run's state, with ``pool``, ``league`` and ``exploiters``.
             policies: The frozen policies that it names; ``None``: they are read from the run's folder.
         """
         names = list(state["pool"]["snapshots"])
@@ -154,6 +187,8 @@ class LeagueKeeper:
         self.league.pool.load_state_dict(state["pool"], policies[: len(names)])
         self.league.anchors = list(policies[len(names) :])
         self.league.load_state_dict(state["league"])
+        for role, exploiter in self.exploiters.items():
+            exploiter.load_state_dict(state["exploiters"][role])
 
 
 def reason(error: OSError) -> str:

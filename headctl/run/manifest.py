@@ -18,7 +18,7 @@ from headctl.run import durable
 MANIFESTS = "manifests"
 MANIFEST_FORMAT = 1
 MAX_BYTES = 4 << 20
-_FILE_NAME = re.compile(r"(checkpoints/step_\d{12,18}|league/\d{12,18})\.pt")
+_FILE_NAME = re.compile(r"(checkpoints/step_\d{12,18}|league/[\w+-][\w.+@-]*)\.pt")
 
 
 class ManifestError(ValueError):

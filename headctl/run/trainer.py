@@ -30,11 +30,11 @@ from headctl.run.checkpoint import (
 )
 from headctl.run.config import RunConfig
 from headctl.run.diagnosis import RunFailedError, TooManyFaultsError, note_fault
-from headctl.run.exploiters import make_exploiters
 from headctl.run.keeper import LeagueKeeper, reason
 from headctl.run.league_games import LeagueGames, write_league_games
 from headctl.run.memory import resident_mb
 from headctl.run.resume import checked
+from headctl.run.streams import generator, integer
 from headctl.selfplay.answers import known_answers
 from headctl.selfplay.catalog import make
 from headctl.selfplay.collector import SelfPlayCollector
@@ -91,29 +91,30 @@ class Trainer:
         seeds = dict(zip(_STREAMS, np.random.SeedSequence(config.seed).spawn(len(_STREAMS)), strict=True))
         self._device = torch.device(config.run.device)
         game = self._make_game(
-            config.game.options, config.game.num_games, _integer(seeds["game"]), workers=config.game.workers
+            config.game.options, config.game.num_games, integer(seeds["game"]), workers=config.game.workers
         )
         self._game = game
-        self.policy, self.controller = build_agent(config, game, _generator(seeds["network"], "cpu"))
+        self.policy, self.controller = build_agent(config, game, generator(seeds["network"], "cpu"))
         self.learner = PPOLearner(
             self.policy,
             self.controller,
             PPOOptions(**config.ppo.model_dump(exclude={"rollout_steps"})),
-            _generator(seeds["minibatches"], "cpu"),
+            generator(seeds["minibatches"], "cpu"),
         )
         self._tell = tell or warn
         self._keeper = LeagueKeeper(
             config,
             run_dir,
             self.policy,
+            game=game,
+            make_game=partial(self._make_game, config.game.options),
             random=np.random.Generator(np.random.PCG64(seeds["opponents"])),
-            pilots=game.pilot_names,
             tell=self._tell,
             resume=resume,
         )
-        self.league = self._keeper.league
+        self.league, self.exploiters = self._keeper.league, self._keeper.exploiters
         self.pool = self.league.pool
-        self._streams = {"actions": _generator(seeds["actions"], self._device), "minibatches": self.learner.generator}
+        self._streams = {"actions": generator(seeds["actions"], self._device), "minibatches": self.learner.generator}
         self.collector = SelfPlayCollector(
             game,
             self.policy,
@@ -123,14 +124,13 @@ class Trainer:
             slots=config.selfplay.slots,
             slot_iterations=config.selfplay.slot_iterations,
             generator=self._streams["actions"],
-            seed=_integer(seeds["game"]),
+            seed=integer(seeds["game"]),
         )
         self.iteration = 0
         self.skipped_in_a_row = self.restores = 0
         self.saved_at: int | None = None
         self.before_save: Callable[[], None] = lambda: None
         self.callbacks: Sequence[Callback] = ()
-        self.exploiters = make_exploiters(config, self.policy, self.league, self._make_training_game)
         self._save_due = False
         self._failed_saves = 0
         self._elapsed_before = 0.0
@@ -183,17 +183,10 @@ class Trainer:
             self._after_record(faults)
 
     def _change_league(self, before: int, record: dict[str, Any]) -> None:
-        """Has frozen players meet, exploiters take their turns, and whoever is due enter the league."""
-        self._keeper.play_pairs(self.iteration, self._make_training_game)
-        changed = False
-        for exploiter in self.exploiters.values():
-            told, entered = exploiter.turn(self._keeper.freeze, self.agent_steps, self.progress)
-            record |= told
-            changed |= bool(entered)
-        # In a row of updates that were left out the policy may be spoilt: nothing of it enters.
-        if not self.skipped_in_a_row and self.league.is_due(before, self.agent_steps):
-            self._keeper.freeze(self.policy, self.agent_steps)
-            changed = True
+        """Gives the league its turn, and tells everybody who has to know when somebody has entered it."""
+        steps = (before, self.agent_steps)
+        told, changed = self._keeper.turn(self.iteration, steps, spoilt=bool(self.skipped_in_a_row))
+        record |= told
         if not changed:
             return
         self.controller.opponents_changed()
@@ -340,9 +333,6 @@ class Trainer:
             workers=workers,
         )
 
-    def _make_training_game(self, num_games: int, seed: int) -> VectorGame:
-        return self._make_game(self.config.game.options, num_games, seed)
-
     def save(self) -> Path:
         """Writes a checkpoint of everything and returns its file.
 
@@ -379,7 +369,6 @@ class Trainer:
             "learner": self.learner.state_dict(),
             "collector": self.collector.state_dict(),
             **self._keeper.state_dict(),
-            "exploiters": {role: exploiter.state_dict() for role, exploiter in self.exploiters.items()},
             "scheme": scheme_of(self.policy),
             "streams": {name: stream.get_state() for name, stream in self._streams.items()},
             "restores": self.restores,
@@ -399,8 +388,6 @@ class Trainer:
         self.restores = int(state["restores"])
         self.learner.load_state_dict(state["learner"])
         self._keeper.load_state_dict(state, snapshots)
-        for role, exploiter in self.exploiters.items():
-            exploiter.load_state_dict(state["exploiters"][role])
         self.collector.load_state_dict(state["collector"])
         for name, stream in self._streams.items():
             stream.set_state(state["streams"][name])
@@ -419,7 +406,7 @@ class Trainer:
         self.restores = restores
         seeds = np.random.SeedSequence([self.config.seed, _RESTORED, restores]).spawn(len(self._streams))
         for stream, seed in zip(self._streams.values(), seeds, strict=True):
-            stream.manual_seed(_integer(seed))
+            stream.manual_seed(integer(seed))
 
     def _resume(self) -> None:
         if not list_checkpoints(self.run_dir):
@@ -439,11 +426,3 @@ class Trainer:
 
 def _crossed(before: int, after: int, every: int) -> bool:
     return before // every != after // every
-
-
-def _integer(seed: np.random.SeedSequence) -> int:
-    return int(seed.generate_state(1)[0]) % 2**31
-
-
-def _generator(seed: np.random.SeedSequence, device: torch.device | str) -> torch.Generator:
-    return torch.Generator(device=device).manual_seed(_integer(seed))

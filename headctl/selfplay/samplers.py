@@ -4,6 +4,7 @@ Shapes: P opponents. Every rule returns probabilities ``[P]`` that add up to 1, 
 for it. None of them ever returns NaN, whatever the learner has won or lost.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
@@ -154,7 +155,7 @@ def pfsp(win_rates: Vector, kind: PfspKind, *, power: float = 2.0) -> Vector:
 
 def spread(weights: Vector, *, else_even: bool = False) -> Vector:
     """Returns weights scaled to the sum 1; where they are all 0, zeros, or the same for all."""
-    total = float(weights.sum())
+    total = math.fsum(weights)  # exact: zeros of others change no digit
     if total > 0.0:
         return weights / total
     return np.full(len(weights), 1.0 / len(weights)) if else_even and len(weights) else np.zeros(len(weights))
@@ -219,9 +220,10 @@ class Mixture:
         total = np.zeros(len(standings.names))
         for weight, sampler in self.parts:
             total += weight * sampler.probabilities(standings)
-        if not total.sum() > 0.0:
+        whole = math.fsum(total)
+        if not whole > 0.0:
             raise ValueError("the league is empty: there is no opponent for any rule of selfplay.opponents")
-        return total / total.sum()
+        return total / whole
 
 
 def draw(probabilities: Sequence[float] | Vector, count: int, random: np.random.Generator) -> list[int]:
@@ -239,10 +241,10 @@ def draw(probabilities: Sequence[float] | Vector, count: int, random: np.random.
         Indices, in random order.
     """
     chances = np.asarray(probabilities, np.float64)
-    order = random.permutation(len(chances))
+    # Who has no chance has no part in the order either: whether he is there changes nothing for the others.
+    order = random.permutation(np.flatnonzero(chances > 0.0))
     edges = np.cumsum(chances[order])
     marks = (np.arange(count) + random.random()) / max(count, 1) * edges[-1]
     places = np.searchsorted(edges, marks, side="right")
-    # Rounding may put the last mark on the last edge; opponents without a chance are never met.
-    last = int(np.flatnonzero(chances[order] > 0.0)[-1])
-    return [int(order[min(int(place), last)]) for place in random.permutation(places)]
+    # Rounding may put the last mark on the last edge.
+    return [int(order[min(int(place), len(order) - 1)]) for place in random.permutation(places)]

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from headctl.entropy.status import HeadStatus
-from headctl.run.console import Averages, LiveView, PlainView, entropy_bar, training_view
+from headctl.run.console import Averages, LiveView, PlainView, entropy_bar, league_line, training_view
 from tests.helpers.synthetic_run import DEFAULT_COURSES, course, record
 
 
@@ -153,3 +153,11 @@ def test_warnings_are_shown_inside_the_view(terminal):
     assert warnings.showwarning is before
     assert "RuntimeWarning: alpha is odd" in shown(console)
     assert "25 k" in shown(console)
+
+
+def test_the_league_is_one_line():
+    record = {"selfplay/elo": 1104.4, "selfplay/rating": 1210.0, "selfplay/rating_low": 1150.0}
+    record |= {"selfplay/rating_high": 1270.2, "roles/main_exploiter/score": 0.62, "roles/main_exploiter/games": 5}
+    assert league_line(record) == ", Elo 1104, rating 1210 (1150 to 1270), main exploiter 62%"
+    assert league_line({"selfplay/elo": 1000.0, "selfplay/rating": math.nan}) == ", Elo 1000"
+    assert league_line({}) == ""
