@@ -154,11 +154,35 @@ class MultiHeadEntropyController:
         weights = torch.ones_like(entropies) if weight is None else pack_weights(self.heads, weight, entropies)
         active = weights.sum(0)
         if self._group is None:
-            factor = self.alpha / active.clamp_(min=_RARE_SHARE * max(rows, 1))
+            factor = self.bonus_factor(active, rows)
         else:
             active, rows_of_all = self._over_processes(torch.stack((active, self._one * rows))).unbind()
             factor = self.alpha * self._processes / torch.maximum(active, _RARE_SHARE * rows_of_all.clamp(min=1.0))
         return weighted_sum(entropies, weights, factor if isinstance(scale, float) and scale == 1.0 else scale * factor)
+
+    @torch.no_grad()
+    def bonus_factor(self, weight_sum: Tensor, rows: float | Tensor) -> Tensor:
+        """Returns ``alpha / max(sum_i w, 0.02 B)``, what :meth:`bonus` multiplies the sums of each head by ``[H]``.
+
+        For trainers that fuse the bonus into their loss.
+
+        Args:
+            weight_sum: Sum of the weights of each head ``[H]``; over all processes where several share the work.
+            rows: Number of samples B, likewise.
+        """
+        if isinstance(rows, Tensor):
+            return self.alpha / torch.maximum(weight_sum, _RARE_SHARE * rows.clamp(min=1.0))
+        return self.alpha / weight_sum.clamp(min=_RARE_SHARE * max(rows, 1))
+
+    @torch.no_grad()
+    def observe_sums(self, sums: Tensor) -> None:
+        """Does what :meth:`observe` does, with sums that the caller has already made.
+
+        Args:
+            sums: Over the rows, ``sum w H``, ``sum w C``, ``sum w`` and the number of rows, each per head: ``[4, H]``.
+                Entropies in rows without weight must be left out, whatever they are.
+        """
+        self._sums += sums
 
     @torch.no_grad()
     def observe(

@@ -16,7 +16,7 @@ from torch import Tensor
 from headctl.entropy.dependence import dependence_problems, parents_first
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.messages import unknown_name
-from headctl.policy.fused import FusedEvaluation, FusedHeads, PackedActions
+from headctl.policy.fused import FusedEvaluation, FusedHeads, Masks, PackedActions, PackedMasks
 from headctl.policy.heads import DiscreteHead, Head, make_head
 
 SINGLE_HEAD = "action"
@@ -169,7 +169,7 @@ class ActionHeads:
     def act(
         self,
         params: Tensor,
-        masks: Mapping[str, Tensor],
+        masks: Masks,
         generator: torch.Generator | None,
         *,
         into: PackedActions | None = None,
@@ -178,7 +178,7 @@ class ActionHeads:
 
         Args:
             params: Joint output of the network ``[B, P]``.
-            masks: bool ``[B, K]`` for heads that are masked.
+            masks: bool ``[B, K]`` for heads that are masked, or side by side.
             generator: Random stream.
             into: Where the actions go, ``[B, ...]``; ``None``: new tensors.
         """
@@ -186,14 +186,27 @@ class ActionHeads:
         packed = self.packing.empty_actions(batch, params.device) if into is None else into
         actions = self.packing.views(packed)
         if not self._goes_fused(params):
-            for name, action in self.sample(params, masks, generator).items():
+            apart = self._apart(masks)
+            for name, action in self.sample(params, apart, generator).items():
                 actions[name].copy_(action)
-            return actions, self.evaluate(params, actions, masks)
-        masked, legal = self.packing.pack_masks(masks, batch, params.device)
-        rows = PackedActions(*(_rows(side) for side in packed))
-        told = self.packing.tell(_rows(params).float(), rows, masked, _rows(legal), generator=generator, draw=True)
+            return actions, self.evaluate(params, actions, apart)
+        legal = self.packing.pack_masks(masks, batch, params.device)
+        told = self.packing.tell(
+            _rows(params).float(),
+            PackedActions(*(_rows(side) for side in packed)),
+            legal._replace(legal=_rows(legal.legal)),
+            generator=generator,
+            draw=True,
+        )
         evaluation = Evaluation(*(column.view(*batch, -1) for column in told[:4]))
         return actions, self._gated(evaluation, actions)
+
+    def _apart(self, masks: Masks) -> Mapping[str, Tensor]:
+        """Returns one mask per head."""
+        if not isinstance(masks, PackedMasks):
+            return masks
+        sizes = {head.name: head.mask_size for head in self.heads if isinstance(head, DiscreteHead)}
+        return self.packing.mask_views(masks, sizes)
 
     def _goes_fused(self, params: Tensor) -> bool:
         """Returns whether the kernels can work on these outputs: not inside of a graph of torch's own."""
@@ -221,9 +234,10 @@ class ActionHeads:
         if not self._goes_fused(params):
             return self.evaluate_apart(params, actions, masks)
         batch = params.shape[:-1]
-        masked, legal = self.packing.pack_masks(masks, batch, params.device)
+        legal = self.packing.pack_masks(masks, batch, params.device)
         packed = PackedActions(*(_rows(side) for side in self.packing.pack_actions(actions, batch)))
-        told = FusedEvaluation.apply(_rows(params).float(), self.packing, packed, masked, _rows(legal))
+        rows = legal._replace(legal=_rows(legal.legal))
+        told = FusedEvaluation.apply(_rows(params).float(), self.packing, packed, rows)
         return self._gated(Evaluation(*(column.view(*batch, -1) for column in told)), actions)  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable] - a tuple of tensors
 
     def evaluate_apart(self, params: Tensor, actions: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Evaluation:

@@ -7,7 +7,7 @@ Shapes: B rows (any leading shape), P outputs of the network, H heads, M entries
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -32,6 +32,18 @@ class PackedActions(NamedTuple):
     """Real actions, float32 ``[B, ...]``."""
 
 
+class PackedMasks(NamedTuple):
+    """Masks of some heads side by side, in the order of the heads."""
+
+    names: tuple[str, ...]
+    legal: Tensor
+    """bool ``[B, M]``, true where legal; at least one column."""
+
+
+Masks = Mapping[str, Tensor] | PackedMasks
+"""Masks of the heads that are masked: bool ``[B, K]`` each, or side by side."""
+
+
 class PackedTold(NamedTuple):
     """What the heads say of actions; the first four are those of :class:`headctl.policy.actions.Evaluation`."""
 
@@ -48,8 +60,7 @@ class PackedTold(NamedTuple):
 class Memory(NamedTuple):
     """What the gradient of an evaluation needs; no output that has a gradient itself, which would be a cycle."""
 
-    masked: tuple[str, ...]
-    masks: Tensor
+    masks: PackedMasks
     numbers: Tensor
     choice: Tensor
     """0 where a head counts for nothing ``[B, H]``."""
@@ -170,20 +181,34 @@ class FusedHeads:
                 number += 1
         return views
 
-    def pack_masks(
-        self, masks: Mapping[str, Tensor], batch: Sequence[int], device: torch.device
-    ) -> tuple[tuple[str, ...], Tensor]:
-        """Returns the names of the masked heads and their masks side by side, bool ``[B, M]``."""
-        names = tuple(head.name for head in self._heads if head.name in masks)
+    def masked(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Returns names of heads in the order in which their masks lie side by side."""
+        wanted = set(names)
+        return tuple(head.name for head in self._heads if head.name in wanted)
+
+    def pack_masks(self, masks: Masks, batch: Sequence[int], device: torch.device) -> PackedMasks:
+        """Returns masks side by side, with the given leading shape."""
+        if isinstance(masks, PackedMasks):
+            return masks
+        names = self.masked(masks)
         columns = [masks[name].expand(*batch, masks[name].shape[-1]) for name in names]
-        return names, _side_by_side(columns, batch, torch.bool, device)
+        return PackedMasks(names, _side_by_side(columns, batch, torch.bool, device))
+
+    def empty_masks(self, sizes: Mapping[str, int], batch: Sequence[int], device: torch.device) -> PackedMasks:
+        """Returns masks in which everything is legal, to be filled."""
+        width = max(sum(sizes.values()), 1)
+        return PackedMasks(self.masked(sizes), torch.ones(*batch, width, dtype=torch.bool, device=device))
+
+    def mask_views(self, packed: PackedMasks, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+        """Returns the mask of each head, as views."""
+        columns = packed.legal.split([sizes[name] for name in packed.names], dim=-1) if packed.names else ()
+        return dict(zip(packed.names, columns, strict=True))
 
     def tell(
         self,
         params: Tensor,
         actions: PackedActions,
-        masked: tuple[str, ...],
-        masks: Tensor,
+        masks: PackedMasks,
         *,
         generator: torch.Generator | None = None,
         draw: bool = False,
@@ -193,8 +218,7 @@ class FusedHeads:
         Args:
             params: Joint output of the network, float32 ``[B, P]``.
             actions: Given, or filled in place, ``[B, ...]``.
-            masked: Names of the masked heads.
-            masks: Their masks side by side ``[B, M]``.
+            masks: Masks of the heads that are masked ``[B, M]``.
             generator: Random stream of the draw.
             draw: Whether to draw.
         """
@@ -210,7 +234,7 @@ class FusedHeads:
         launch(
             kernels.tell_rows,
             rows,
-            [self.parts(masked, device), draw, *shared(params, masks, uniform, normal, *actions, *told)],
+            [self.parts(masks.names, device), draw, *shared(params, masks.legal, uniform, normal, *actions, *told)],
             device,
         )
         return told
@@ -230,8 +254,16 @@ class FusedHeads:
         """
         device = memory.first.device
         gradient = torch.empty_like(memory.first)
-        tensors = (memory.masks, memory.numbers, memory.choice, of_log_prob, of_entropy, memory.first, memory.second)
-        arguments = [self.parts(memory.masked, device), *shared(*tensors, gradient)]
+        tensors = (
+            memory.masks.legal,
+            memory.numbers,
+            memory.choice,
+            of_log_prob,
+            of_entropy,
+            memory.first,
+            memory.second,
+        )
+        arguments = [self.parts(memory.masks.names, device), *shared(*tensors, gradient)]
         launch(kernels.gradient_rows, gradient.shape[0], arguments, device)
         return gradient
 
@@ -240,20 +272,20 @@ class FusedEvaluation(torch.autograd.Function):
     """Log-probabilities, entropies, capacities and choices ``[B, H]``, with the gradient of the first two."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - torch hands over positions
-        ctx: Any, params: Tensor, heads: FusedHeads, actions: PackedActions, masked: tuple[str, ...], masks: Tensor
+    def forward(
+        ctx: Any, params: Tensor, heads: FusedHeads, actions: PackedActions, masks: PackedMasks
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Evaluates; see :meth:`FusedHeads.tell`."""
-        told = heads.tell(params, actions, masked, masks)
+        told = heads.tell(params, actions, masks)
         ctx.heads = heads
-        ctx.memory = Memory(masked, masks, actions.numbers, told.choice, told.first, told.second)
+        ctx.memory = Memory(masks, actions.numbers, told.choice, told.first, told.second)
         ctx.mark_non_differentiable(told.capacity, told.choice)
         return told.log_prob, told.entropy, told.capacity, told.choice
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         """Returns the gradient of the outputs."""
-        return ctx.heads.gradient(ctx.memory, gradients[0], gradients[1]), None, None, None, None
+        return ctx.heads.gradient(ctx.memory, gradients[0], gradients[1]), None, None, None
 
 
 _starting = threading.Lock()

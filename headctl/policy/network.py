@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from headctl.messages import unknown_name
 from headctl.policy.actions import ActionHeads, Actions, Evaluation
 from headctl.policy.activations import ACTIVATIONS
+from headctl.policy.fused import Masks, PackedActions
 
 _CLIP = 10.0
 _VARIANCE_FLOOR = 1e-8
@@ -52,9 +53,14 @@ class ObservationNormalizer(nn.Module):
         A feature that has been constant so far is centred and not scaled: what it varies by is not known yet. NaN
         counts as the mean, so that a broken sensor reading does not make every action NaN.
         """
-        constant = self.variance <= (_CONSTANT * self.mean).square()
-        scale = torch.rsqrt(self.variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
-        return ((observation - self.mean) * scale).clamp(-_CLIP, _CLIP).nan_to_num(nan=0.0)
+        return self.normal(observation, self.mean, self.variance)
+
+    @staticmethod
+    def normal(observation: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """Returns what :meth:`forward` does with given statistics, which broadcast over the rows."""
+        constant = variance <= (_CONSTANT * mean).square()
+        scale = torch.rsqrt(variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
+        return ((observation - mean) * scale).clamp(-_CLIP, _CLIP).nan_to_num(nan=0.0)
 
     @torch.no_grad()
     def update(self, observation: Tensor) -> None:
@@ -128,17 +134,23 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def act(
-        self, observation: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator | None = None
+        self,
+        observation: Tensor,
+        masks: Masks,
+        generator: torch.Generator | None = None,
+        *,
+        into: PackedActions | None = None,
     ) -> PolicyStep:
         """Draws actions and says what it thinks of them.
 
         Args:
             observation: ``[B, F]``.
-            masks: bool ``[B, K]`` for heads that are masked.
+            masks: bool ``[B, K]`` for heads that are masked, or side by side.
             generator: Random stream.
+            into: Where the actions go; ``None``: new tensors.
         """
         params, value = self(observation)
-        return PolicyStep(*self.action_heads.act(params, masks, generator), value)
+        return PolicyStep(*self.action_heads.act(params, masks, generator, into=into), value)
 
     def evaluate(
         self, observation: Tensor, actions: Mapping[str, Tensor], masks: Mapping[str, Tensor]

@@ -67,10 +67,9 @@ def broken_term(losses: "Losses", grad_norm: Tensor) -> str | None:
         losses: The terms.
         grad_norm: Norm of the gradient, a scalar.
     """
-    active = torch.where(losses.weight > 0, losses.entropy.detach(), 0.0)
     named = {
-        "log_prob": losses.log_prob,
-        "entropy": active,
+        "log_prob": torch.where(losses.weight > 0, losses.log_prob, 0.0),
+        "entropy": losses.sums,
         "policy_loss": losses.policy,
         "value_loss": losses.value,
         "entropy_bonus": losses.bonus,

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from headctl.entropy.controller import MultiHeadEntropyController
 from headctl.policy.actions import joint_entropy
 from headctl.policy.network import Policy
 from headctl.ppo.faults import NonFiniteError, broken_parts, broken_term
-from headctl.ppo.rollout import Minibatch, Rollout, generalized_advantages
+from headctl.ppo.fused_loss import LossRows, fused_loss
+from headctl.ppo.gradients import FlatGradients
+from headctl.ppo.rollout import Minibatch, PackedRows, Rollout, generalized_advantages
 
 _FINAL_LEARNING_RATE = 0.1  # share of the learning rate that a linear schedule ends at: the control loop stays closed
 
@@ -54,7 +56,7 @@ class PPOOptions:
 
 
 class Losses(NamedTuple):
-    """The terms of the loss and what is told of them, scalars; and what the controller wants to see, ``[B, H]``."""
+    """The terms of the loss and what is told of them, scalars; and what they were made of."""
 
     policy: Tensor
     value: Tensor
@@ -66,11 +68,12 @@ class Losses(NamedTuple):
     clip_fraction: Tensor
     params: Tensor
     """Joint output of the heads ``[B, P]``, for gradient diagnostics."""
-    entropy: Tensor
-    capacity: Tensor
+    sums: Tensor
+    """What the controller wants to see: weighted entropies and capacities, weights and rows, per head ``[4, H]``."""
     weight: Tensor
+    """1 where the head had a choice and its agent lived ``[B, H]``."""
     log_prob: Tensor
-    """Log-probabilities of the rows that count, 0 elsewhere ``[B, H]``; to find out what broke."""
+    """Log-probabilities ``[B, H]``; to find out what broke."""
 
 
 _TOLD: tuple[str, ...] = (
@@ -96,6 +99,7 @@ class PPOLearner:
         options: The knobs.
         generator: Random stream of the order of the rows.
         optimizer: Adam over the policy's parameters.
+        gradients: Their gradients, side by side.
         skipped: Of the last update, how many minibatches were left out, by the term that was not finite.
     """
 
@@ -128,6 +132,7 @@ class PPOLearner:
         rescued = [controller.specs[name].rescue for name in controller.heads]
         self._rescued = torch.tensor(rescued, device=controller.device) if any(rescued) else None
         self.skipped: Counter[str] = Counter()
+        self.gradients = FlatGradients(policy.parameters())
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=options.learning_rate, eps=1e-5, fused=True)
 
     def losses(self, batch: Minibatch) -> Losses:
@@ -137,9 +142,38 @@ class PPOLearner:
         half the squared error. Both are means over the rows of living agents. KL divergence: the estimator ``k3`` of
         Schulman (2020), ``(r - 1) - log r``.
         """
-        policy, options = self.policy, self.options
-        params, value = policy(batch.observation)
-        evaluation = policy.action_heads.evaluate(params, batch.actions, batch.masks)
+        params, value = (self.policy.outputs if batch.normalized else self.policy)(batch.observation)
+        heads = self.policy.action_heads.fused
+        if heads is None:
+            return self.losses_apart(params, value, batch)
+        options = self.options
+        rows = LossRows(
+            heads=heads,
+            packed=batch.packed or self._pack(params, batch),
+            log_prob=batch.log_prob,
+            alive=batch.alive,
+            advantage=batch.advantage,
+            value_target=batch.value_target,
+            clip=options.clip_coef,
+            factor=self.controller.bonus_factor,
+        )
+        terms = fused_loss(params, value, rows)
+        return Losses(params=params, rescue=self._rescue(params, batch, terms.weight), **terms._asdict())
+
+    def _pack(self, params: Tensor, batch: Minibatch) -> PackedRows:
+        """Returns the rows of a minibatch that does not come out of a rollout, as the fused loss reads them."""
+        heads, size = self.policy.action_heads, (len(batch.alive),)
+        choice = heads.evaluate(params.detach(), batch.actions, batch.masks).choice
+        return PackedRows(
+            heads.packing.pack_actions(batch.actions, size),
+            heads.packing.pack_masks(batch.masks, size, params.device),
+            choice,
+        )
+
+    def losses_apart(self, params: Tensor, value: Tensor, batch: Minibatch) -> Losses:
+        """Returns the terms of the loss by operations of torch, for heads that are not fused; the reference."""
+        options = self.options
+        evaluation = self.policy.action_heads.evaluate_apart(params, batch.actions, batch.masks)
         # Rows of the dead count nothing; an overflow in one of them must not become 0 * inf.
         log_ratio = torch.where(batch.alive > 0, (evaluation.log_prob - batch.log_prob).sum(-1), 0.0)
         ratio = log_ratio.exp()
@@ -160,10 +194,9 @@ class PPOLearner:
             approx_kl=approx_kl,
             clip_fraction=clip_fraction,
             params=params,
-            entropy=evaluation.entropy,
-            capacity=evaluation.capacity,
+            sums=weighted_sums(evaluation.entropy, evaluation.capacity, weight),
             weight=weight,
-            log_prob=torch.where(batch.alive.unsqueeze(-1) > 0, evaluation.log_prob.detach(), 0.0),
+            log_prob=evaluation.log_prob.detach(),
         )
 
     def _rescue(self, params: Tensor, batch: Minibatch, weight: Tensor) -> Tensor:
@@ -212,7 +245,10 @@ class PPOLearner:
         )
         gradient_shares: dict[str, float] = {}
         told: list[Tensor] = []
-        epochs = rollout.minibatches(advantage, options.minibatch_size, options.epochs, self.generator)
+        # The statistics of the normaliser rest during an update: once for all passes.
+        with torch.no_grad():
+            normal = self.policy.normalizer(rollout.observation)
+        epochs = rollout.minibatches(advantage, options.minibatch_size, options.epochs, self.generator, normal=normal)
         for batches in epochs:
             before = len(told)
             for batch in batches:
@@ -255,18 +291,17 @@ class PPOLearner:
         """
         options = self.options
         loss = losses.policy + options.value_coef * losses.value - losses.bonus + options.rescue_coef * losses.rescue
-        self.optimizer.zero_grad()
+        self.gradients.clear()
         loss.backward()
-        grad_norm = nn.utils.clip_grad_norm_(self.policy.parameters(), options.max_grad_norm)
-        active = (losses.entropy.detach() * losses.weight).sum()
+        grad_norm = self.gradients.clip(options.max_grad_norm)
         # One question to the device per minibatch; which term it was is asked only when the answer is no.
-        if not bool(torch.isfinite(loss.detach() + grad_norm + active)):
+        if not bool(torch.isfinite(loss.detach() + grad_norm + losses.sums.sum())):
             term = broken_term(losses, grad_norm)
             if term is not None:
                 self._leave_out(term, losses)
                 return None
         self.optimizer.step()
-        self.controller.observe(losses.entropy.detach(), capacity=losses.capacity, weight=losses.weight)
+        self.controller.observe_sums(losses.sums)
         self.controller.step(progress=progress)
         terms = (
             losses.policy,
@@ -283,10 +318,9 @@ class PPOLearner:
     def _leave_out(self, term: str, losses: Losses) -> None:
         """Takes no step for a minibatch, and counts why."""
         self.skipped[term] += 1
-        self.optimizer.zero_grad()
         if term == "entropy":
             # The controller holds such a head by itself, and counts it in heads/<head>/skipped.
-            self.controller.observe(losses.entropy.detach(), capacity=losses.capacity, weight=losses.weight)
+            self.controller.observe_sums(losses.sums)
             self.controller.step()
 
     def _gradient_shares(self, losses: Losses) -> dict[str, float]:
@@ -329,6 +363,21 @@ class PPOLearner:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # torch would go on working in the given tensors
         self.controller.load_state_dict(state["controller"])
+
+
+@torch.no_grad()
+def weighted_sums(entropy: Tensor, capacity: Tensor, weight: Tensor) -> Tensor:
+    """Returns what the controller wants to see of a minibatch: ``sum w H``, ``sum w C``, ``sum w``, rows; ``[4, H]``.
+
+    Entropies in rows without weight are left out, whatever they are.
+
+    Args:
+        entropy: ``[B, H]``.
+        capacity: ``[B, H]``.
+        weight: ``[B, H]``.
+    """
+    counted = [torch.where(weight > 0, entry * weight, 0.0).sum(0) for entry in (entropy, capacity)]
+    return torch.stack((*counted, weight.sum(0), torch.full_like(counted[0], len(weight))))
 
 
 def explained_variance(value: Tensor, advantage: Tensor, alive: Tensor) -> Tensor:

@@ -3,13 +3,14 @@
 Shapes: T steps, R rows (one per agent that the learner controls), F features, K choices, H heads, B samples.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from headctl.policy.actions import ActionHeads, Actions
+from headctl.policy.fused import PackedActions, PackedMasks
 from headctl.policy.network import PolicyStep
 
 
@@ -68,6 +69,19 @@ class Minibatch(NamedTuple):
     """Normalised, float32 ``[B]``."""
     value_target: Tensor
     """Advantage plus value estimate, float32 ``[B]``."""
+    packed: "PackedRows | None" = None
+    """The same rows as the kernels of the fused loss read them; ``None``: the loss goes term by term."""
+    normalized: bool = False
+    """Whether the observations have been through the policy's normaliser."""
+
+
+class PackedRows(NamedTuple):
+    """What all heads did, side by side."""
+
+    actions: PackedActions
+    masks: PackedMasks
+    choice: Tensor
+    """1 where the head was active and had more than one legal action, else 0, float32 ``[B, H]``."""
 
 
 class Rollout:
@@ -78,6 +92,7 @@ class Rollout:
         masks: bool ``[T, R, K]`` per masked head.
         actions: Per head ``[T, R, ...]``.
         log_prob: float32 ``[T, R, H]``.
+        choice: float32 ``[T, R, H]``; 1 where the head was active and had more than one legal action, else 0.
         value: float32 ``[T, R]``.
         reward: float32 ``[T, R]``.
         done: float32 ``[T, R]``.
@@ -106,24 +121,38 @@ class Rollout:
             device: Where the storage lives.
         """
         self.steps, self.rows = steps, rows
+        heads, packing, shape = len(action_heads.names), action_heads.packing, (steps, rows)
         self.observation = torch.zeros(steps, rows, observation_dim, device=device)
-        self.masks = {
-            name: torch.ones(steps, rows, size, dtype=torch.bool, device=device) for name, size in mask_sizes.items()
-        }
-        self.actions = action_heads.empty(steps, rows, device=device)
-        self.log_prob = torch.zeros(steps, rows, len(action_heads.names), device=device)
-        self.value, self.reward, self.done, self.bootstrap, self.alive = (
-            torch.zeros(steps, rows, device=device) for _ in range(5)
+        self._packing = packing
+        self._legal = packing.empty_masks(mask_sizes, shape, device)
+        self.masks = packing.mask_views(self._legal, mask_sizes)
+        self._actions = packing.empty_actions(shape, device)
+        self.actions = packing.views(self._actions)
+        # What a minibatch reads of a row lies side by side: one gather fetches it.
+        self._table = torch.zeros(steps, rows, 2 * heads + 3, device=device)
+        self.log_prob, self.choice, rest = self._table.split([heads, heads, 3], dim=-1)
+        self.alive, self._advantage, self._value_target = rest.unbind(-1)
+        self.value, self.reward, self.done, self.bootstrap = (torch.zeros(steps, rows, device=device) for _ in range(4))
+
+    def slots(self, step: int) -> tuple[PackedActions, PackedMasks]:
+        """Returns where the actions and the masks of ``step`` belong, to be filled in place."""
+        return (
+            PackedActions(*(side[step] for side in self._actions)),
+            PackedMasks(self._legal.names, self._legal.legal[step]),
         )
 
-    def store_decision(self, step: int, observation: Tensor, masks: Mapping[str, Tensor], decision: PolicyStep) -> None:
-        """Copies in what the agents saw and did at ``step``."""
+    def store_decision(
+        self, step: int, observation: Tensor, masks: Mapping[str, Tensor] | None, decision: PolicyStep
+    ) -> None:
+        """Copies in what the agents saw and did at ``step``; ``masks`` is ``None`` where both slots were filled."""
         self.observation[step] = observation
-        for name, mask in masks.items():
-            self.masks[name][step] = mask
-        for name, action in decision.actions.items():
-            self.actions[name][step] = action
+        if masks is not None:
+            for name, mask in masks.items():
+                self.masks[name][step] = mask
+            for name, action in decision.actions.items():
+                self.actions[name][step] = action
         self.log_prob[step] = decision.evaluation.log_prob
+        self.choice[step] = decision.evaluation.choice
         self.value[step] = decision.value
 
     def store_outcome(self, step: int, reward: Tensor, done: Tensor, bootstrap: Tensor, alive: Tensor) -> None:
@@ -134,8 +163,15 @@ class Rollout:
         self.alive[step] = alive
 
     def minibatches(
-        self, advantage: Tensor, size: int, epochs: int, generator: torch.Generator
-    ) -> Iterator[list[Minibatch]]:
+        self,
+        advantage: Tensor,
+        size: int,
+        epochs: int,
+        generator: torch.Generator,
+        *,
+        normal: Tensor | None = None,
+        total: Callable[[Tensor], Tensor] | None = None,
+    ) -> Iterator[Iterator[Minibatch]]:
         """Yields, per epoch, the whole rollout once in a new random order, in minibatches of nearly equal size.
 
         Args:
@@ -143,41 +179,55 @@ class Rollout:
             size: Largest number of rows in a minibatch.
             epochs: How many passes.
             generator: Random stream of the order.
+            normal: Observations after the policy's normaliser ``[T, R, F]``; ``None``: minibatches have them as they
+                were seen.
+            total: Adds up sums over the processes that share the work, as :func:`normalize` takes it.
         """
-        total = self.steps * self.rows
-        flat = Minibatch(
-            observation=self.observation.flatten(0, 1),
-            masks={name: mask.flatten(0, 1) for name, mask in self.masks.items()},
-            actions={name: action.flatten(0, 1) for name, action in self.actions.items()},
-            log_prob=self.log_prob.flatten(0, 1),
-            alive=self.alive.flatten(),
-            advantage=normalize(advantage, self.alive).flatten(),
-            value_target=(advantage + self.value).flatten(),
-        )
-        pieces = -(-total // size)
+        self._advantage.copy_(normalize(advantage, self.alive, total))
+        torch.add(advantage, self.value, out=self._value_target)
+        rows = self.steps * self.rows
         for _ in range(epochs):
-            order = torch.randperm(total, generator=generator, device=generator.device)
-            yield [_select(flat, index) for index in order.to(advantage.device).tensor_split(pieces)]
+            order = torch.randperm(rows, generator=generator, device=generator.device).to(advantage.device)
+            yield self._epoch(order.tensor_split(-(-rows // size)), normal)
+
+    def _epoch(self, pieces: Sequence[Tensor], normal: Tensor | None) -> Iterator[Minibatch]:
+        """Gathers the minibatches of an epoch, each when it is asked for."""
+        observation = (self.observation if normal is None else normal).flatten(0, 1)
+        table, legal = self._table.flatten(0, 1), self._legal.legal.flatten(0, 1)
+        numbers, reals = (side.flatten(0, 1) for side in self._actions)
+        sizes = {name: mask.shape[-1] for name, mask in self.masks.items()}
+        heads = self.choice.shape[-1]
+        for index in pieces:
+            log_prob, choice, rest = table.index_select(0, index).split([heads, heads, 3], dim=-1)
+            alive, advantage, value_target = rest.unbind(-1)
+            actions = PackedActions(numbers.index_select(0, index), reals.index_select(0, index))
+            masks = PackedMasks(self._legal.names, legal.index_select(0, index))
+            yield Minibatch(
+                observation=observation.index_select(0, index),
+                masks=self._packing.mask_views(masks, sizes),
+                actions=self._packing.views(actions),
+                log_prob=log_prob,
+                alive=alive,
+                advantage=advantage,
+                value_target=value_target,
+                packed=PackedRows(actions, masks, choice),
+                normalized=normal is not None,
+            )
 
 
-def normalize(advantage: Tensor, alive: Tensor) -> Tensor:
+def normalize(advantage: Tensor, alive: Tensor, total: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Returns advantages of mean 0 and standard deviation 1 over the rows of living agents; 0 for the others.
 
     Over the whole rollout, not per minibatch: otherwise the meaning of a temperature would jitter with the minibatch.
+
+    Args:
+        advantage: ``[T, R]``.
+        alive: 1 where the row counts ``[T, R]``.
+        total: Adds up sums over the processes that share the work, in place; ``None``: there is one.
     """
-    count = alive.sum().clamp(min=1.0)
-    mean = (advantage * alive).sum() / count
-    centred = (advantage - mean) * alive
-    return centred / ((centred.square().sum() / count).sqrt() + 1e-8)
-
-
-def _select(flat: Minibatch, index: Tensor) -> Minibatch:
-    return Minibatch(
-        observation=flat.observation.index_select(0, index),
-        masks={name: mask.index_select(0, index) for name, mask in flat.masks.items()},
-        actions={name: action.index_select(0, index) for name, action in flat.actions.items()},
-        log_prob=flat.log_prob.index_select(0, index),
-        alive=flat.alive.index_select(0, index),
-        advantage=flat.advantage.index_select(0, index),
-        value_target=flat.value_target.index_select(0, index),
-    )
+    sums = torch.stack((alive.sum(), (advantage * alive).sum()))
+    count, summed = sums if total is None else total(sums)
+    count = count.clamp(min=1.0)
+    centred = (advantage - summed / count) * alive
+    squares = centred.square().sum()
+    return centred / (((squares if total is None else total(squares)) / count).sqrt() + 1e-8)

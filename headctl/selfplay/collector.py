@@ -193,9 +193,11 @@ class SelfPlayCollector:
         """Plays one decision of every game; adds wins, losses and draws ``[P, 3]`` to ``results``."""
         seen, rollout, heads = self._seen, self._rollout, self._policy.action_heads
         observation = self._rows(seen.observation, self._learner)
-        masks = {name: self._rows(mask, self._learner) for name, mask in seen.masks.items()}
-        decision = self._policy.act(observation, masks, self._generator)
-        rollout.store_decision(step, observation, masks, decision)
+        actions, masks = rollout.slots(step)
+        for name, mask in seen.masks.items():
+            rollout.masks[name][step] = self._rows(mask, self._learner)
+        decision = self._policy.act(observation, masks, self._generator, into=actions)
+        rollout.store_decision(step, observation, None, decision)
         self._put(decision.actions, self._learner)
         if self._stack is not None:
             theirs = {name: self._rows(mask, self._opponents) for name, mask in seen.masks.items()}
@@ -288,7 +290,8 @@ class SelfPlayCollector:
     @staticmethod
     def _rows(entry: Tensor, rows: Tensor) -> Tensor:
         """Takes rows ``[...]`` of seats out of ``[N, A, ...]``."""
-        return entry.flatten(0, 1)[rows]
+        taken = entry.flatten(0, 1).index_select(0, rows.flatten())
+        return taken.unflatten(0, rows.shape) if rows.ndim > 1 else taken
 
     def _put(self, actions: Actions, rows: Tensor) -> None:
         for name, action in actions.items():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state
 
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
@@ -203,7 +203,10 @@ class OpponentPool:
 
 
 class OpponentStack:
-    """P frozen policies of one architecture that act in one batched call, whatever P is."""
+    """P frozen policies of one architecture that act in one batched call, whatever P is.
+
+    Each layer is one batched matrix product over the stacked weights of all of them.
+    """
 
     def __init__(self, policy: Policy, slots: int) -> None:
         """Creates the stack, filled with copies of ``policy``.
@@ -235,12 +238,21 @@ class OpponentStack:
         Returns:
             Actions ``[P, M, ...]``.
         """
+        return self._heads.sample(self._outputs(observation), masks, generator)
 
-        def outputs(state: dict[str, Tensor], rows: Tensor) -> Tensor:
-            return functional_call(self._base, state, (rows,))[0]
+    def _outputs(self, observation: Tensor) -> Tensor:
+        """Returns the joint outputs of the heads of all opponents ``[P, M, ...]``."""
+        state = self._state
+        features = self._base.normalizer.normal(
+            observation, state["normalizer.mean"].unsqueeze(1), state["normalizer.variance"].unsqueeze(1)
+        )
+        for name, layer in self._base.trunk.named_children():
+            features = self._linear(f"trunk.{name}", features) if isinstance(layer, nn.Linear) else layer(features)
+        return self._linear("actor", features)
 
-        params = vmap(outputs)(self._state, observation)
-        return self._heads.sample(params, masks, generator)
+    def _linear(self, name: str, features: Tensor) -> Tensor:
+        weight, bias = self._state[f"{name}.weight"], self._state[f"{name}.bias"]
+        return torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns copies of the stacked weights."""

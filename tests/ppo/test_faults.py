@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from headctl.ppo.faults import NonFiniteError, broken_parts
+from headctl.ppo.learner import weighted_sums
 from tests.ppo.test_learner import COIN, coin_rollout, make_learner, update
 
 
@@ -65,7 +66,7 @@ def steep(losses):
         ("value_loss", lambda losses: losses._replace(value=losses.value * math.inf)),
         ("entropy_bonus", lambda losses: losses._replace(bonus=losses.bonus * math.nan)),
         ("rescue_loss", lambda losses: losses._replace(rescue=losses.rescue + math.nan)),
-        ("entropy", lambda losses: losses._replace(entropy=losses.entropy * math.nan)),
+        ("entropy", lambda losses: losses._replace(sums=losses.sums * math.nan)),
         (
             "log_prob",
             lambda losses: losses._replace(log_prob=losses.log_prob * math.nan, policy=losses.policy * math.nan),
@@ -102,13 +103,24 @@ def test_the_skipped_minibatch_takes_no_step(monkeypatch):
     assert "heads/coin/alpha" in metrics
 
 
-def test_entropies_of_heads_without_a_choice_are_nobodys_fault(monkeypatch):
+def test_entropies_of_heads_without_a_choice_are_nobodys_fault():
+    entropy = torch.tensor([[math.nan, 0.5], [0.3, math.inf], [0.2, 0.1]])
+    weight = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    sums = weighted_sums(entropy, torch.ones(3, 2), weight)
+    torch.testing.assert_close(sums, torch.tensor([[0.5, 0.6], [2.0, 2.0], [2.0, 2.0], [3.0, 3.0]]))
+
+
+def test_outputs_that_are_broken_for_the_dead_are_nobodys_fault():
     learner = make_learner(COIN, {}, epochs=1, minibatch_size=1000)
-
-    def idle(losses):
-        weight, entropy = losses.weight.clone(), losses.entropy.clone()
-        weight[:4], entropy[:4] = 0.0, math.nan
-        return losses._replace(weight=weight, entropy=entropy)
-
-    breaking(learner, monkeypatch, 1, idle)
-    assert update(learner, coin_rollout(learner.policy))["ppo/skipped"] == 0
+    rollout = coin_rollout(learner.policy)
+    rollout.alive[1, :4] = 0.0
+    ((batch,),) = rollout.minibatches(rollout.reward, 1000, 1, torch.Generator().manual_seed(0))
+    params, value = (part.detach() for part in learner.policy(batch.observation))
+    expected = learner.losses(batch)
+    broken = torch.where(batch.alive.unsqueeze(-1) > 0, params, math.nan).requires_grad_()
+    learner.policy.forward = lambda seen: (broken, torch.where(batch.alive > 0, value, math.nan))
+    losses = learner.losses(batch)
+    for term in ("policy", "value", "bonus", "sums"):
+        assert torch.equal(getattr(losses, term), getattr(expected, term)), term
+    (losses.policy - losses.bonus).backward()
+    assert bool(torch.isfinite(broken.grad).all())

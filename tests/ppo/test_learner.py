@@ -123,7 +123,7 @@ def tiled(batch, times):
             {name: entry.repeat(times, *[1] * (entry.ndim - 1)) for name, entry in part.items()}
             if isinstance(part, dict)
             else part.repeat(times, *[1] * (part.ndim - 1))
-            for part in batch
+            for part in batch[:7]
         )
     )
 

@@ -124,7 +124,7 @@ def filled_rollout(steps=3, rows=5):
 def test_every_epoch_sees_every_row_once_in_pieces_of_nearly_equal_size(size, pieces):
     rollout = filled_rollout()
     advantage = torch.arange(15.0).view(3, 5)
-    epochs = list(rollout.minibatches(advantage, size, 2, torch.Generator().manual_seed(2)))
+    epochs = [list(epoch) for epoch in rollout.minibatches(advantage, size, 2, torch.Generator().manual_seed(2))]
     orders = [torch.cat([batch.observation[:, 0] for batch in batches]).tolist() for batches in epochs]
     assert [[len(batch.alive) for batch in batches] for batches in epochs] == [pieces, pieces]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(15))
