@@ -59,6 +59,7 @@ class Lobby:
 
     Attributes:
         config: The configuration that the game is from.
+        game: One of these games.
         pilots: Names of the game's scripted opponents.
     """
 
@@ -70,8 +71,8 @@ class Lobby:
             source: What the user called it, for messages.
         """
         self.config, self._source = config, source
-        self._sample = self.make_game(1, 0)
-        self.pilots = tuple(self._sample.pilot_names)
+        self.game = self.make_game(1, 0)
+        self.pilots = tuple(self.game.pilot_names)
 
     @classmethod
     def of(cls, names: list[str], config: Path | None) -> "Lobby":
@@ -130,7 +131,7 @@ class Lobby:
             )
         loaded = load_player(name)
         theirs = make(loaded.config.game.name, loaded.config.game.options, num_games=1, seed=0)
-        mine = self._sample
+        mine = self.game
         if theirs.observation_dim != mine.observation_dim or theirs.action_space != mine.action_space:
             raise RunFolderError(
                 f"{name} was trained in another game: {loaded.config.game.name} with {theirs.observation_dim} "

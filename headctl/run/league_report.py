@@ -69,8 +69,9 @@ def report_league(run_dir: Path, games: int | None = None, seed: int | None = No
             config,
             run_dir,
             policy,
+            game=lobby.game,
+            make_game=lobby.make_game,
             random=np.random.Generator(np.random.PCG64(0)),
-            pilots=lobby.pilots,
             tell=warn,
             resume=True,
         )
