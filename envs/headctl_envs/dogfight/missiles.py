@@ -11,7 +11,7 @@ from headctl_envs.dogfight.flight import PER_SEA_LEVEL_TEMPERATURE, G, Motion, f
 from headctl_envs.dogfight.geometry import Sight
 from headctl_envs.dogfight.numerics import exp_of, log_of
 from headctl_envs.dogfight.warp_struct import struct
-from headctl_envs.dogfight.world import COASTING, EMPTY, GUIDED, Missile, Rules
+from headctl_envs.dogfight.world import COASTING, GUIDED, Missile, Rules
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
