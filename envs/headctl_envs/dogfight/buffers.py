@@ -143,16 +143,16 @@ class Buffers:
         """Views for the kernels of a step."""
         masks = {f"mask_{head}": mask for head, mask in self.masks.items()}
         records = {"seats": self._seats, "games": self._games, "claim": self._claim}
-        return _fill(Arena(), {**self.state, **records, **self._codes, **masks})
+        return _fill(Arena, {**self.state, **records, **self._codes, **masks})
 
     def world(self) -> World:
         """Views for pilots."""
         masks = {f"mask_{head}": mask for head, mask in self.masks.items()}
-        return _fill(World(), {**self.state, **self._codes, **masks})
+        return _fill(World, {**self.state, **self._codes, **masks})
 
     def result_views(self) -> Results:
         """Views of what a step returns."""
-        return _fill(Results(), self.results)
+        return _fill(Results, self.results)
 
     def seen(self, layout: Mapping[str, int]) -> Seen:
         """Views of the observation, whose blocks stand where ``layout`` says; see ``features.layout_of``."""
@@ -180,7 +180,7 @@ class Buffers:
 
     def action_views(self) -> dict[str, Actions]:
         """Views of every set of actions."""
-        return {name: _fill(Actions(), tensors) for name, tensors in self.actions.items()}
+        return {name: _fill(Actions, tensors) for name, tensors in self.actions.items()}
 
 
 def _field(records: Tensor, name: str, where: slice) -> Tensor:
@@ -189,11 +189,11 @@ def _field(records: Tensor, name: str, where: slice) -> Tensor:
     return words[..., where] if where.stop - where.start > 1 else words[..., where.start]
 
 
-def _fill(views: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Sets every array of a Warp struct to a view of the tensor of that name."""
-    for name in views._cls.vars:
-        views_of = view_of(tensors[name], STRUCTS.get(name), VECTORS.get(name))
-        setattr(views, name, views_of)
+def _fill(kind: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """A Warp struct of this kind, every array of it a view of the tensor of that name."""
+    views = kind()
+    for name in kind.vars:
+        setattr(views, name, view_of(tensors[name], STRUCTS.get(name), VECTORS.get(name)))
     return views
 
 

@@ -8,6 +8,9 @@ import warp as wp
 from headctl_envs.dogfight.config import STARTS, DogfightConfig
 from headctl_envs.dogfight.warp_struct import struct
 
+# pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false
+# Fields of a Warp struct take plain numbers, which type checkers do not know.
+
 StartShares: Any = wp.types.vector(length=len(STARTS), dtype=wp.float32)
 """Cumulative probabilities of the start geometries."""
 

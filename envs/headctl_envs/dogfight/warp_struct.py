@@ -31,5 +31,8 @@ def fast_arithmetic(flags: str | None) -> str:
     Args:
         flags: What the module would be compiled with, ``wp.config.cpu_compiler_flags``.
     """
-    finite = "-ffp-contract=fast -fno-signed-zeros -menable-no-nans -menable-no-infs -Wno-nan-infinity-disabled -fno-slp-vectorize"
+    finite = (
+        "-ffp-contract=fast -fno-signed-zeros -menable-no-nans -menable-no-infs -Wno-nan-infinity-disabled"
+        " -fno-slp-vectorize"
+    )
     return f"{flags if flags is not None else '-march=native'} {finite}"

@@ -131,7 +131,7 @@ def seeker_sees(view: Sight, rules: Rules) -> bool:
 
 @wp.func
 def missile_legal(arena: Arena, rules: Rules, reach: float, n: int, s: int) -> bool:
-    """Whether a launch is physically possible: a missile, a lock, and the target nearer than ``reach``, not too near."""
+    """Whether a launch is physically possible: a missile, a lock, the target in view and within ``reach``."""
     legal = wp.bool(False)
     if (
         arena.seats[n, s].missiles_left > 0.0

@@ -14,6 +14,7 @@ from headctl_envs.dogfight.warp_struct import field_slices, struct
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
+# ruff: noqa: PLR0917  - that language has no keyword arguments
 
 wp.set_module_options({"enable_backward": False})
 
@@ -113,7 +114,7 @@ class Counts:
 SEAT_FIELDS, SEAT_SIZE = field_slices(Seat)
 """Where the fields of :class:`Seat` stand in the last dimension of the engine's buffer of seats, in 4-byte words."""
 GAME_FIELDS, GAME_SIZE = field_slices(Game)
-COUNTS = tuple(Counts.vars)  # pyright: ignore[reportAttributeAccessIssue]  - a wp.Struct
+COUNTS = tuple(Counts.vars)
 """Columns of the engine's ``counts`` [N, S]."""
 MISSILE_FIELDS, MISSILE_SIZE = field_slices(Missile)
 """Where the fields of :class:`Missile` stand in the last dimension of the engine's ``missiles`` [N, A, M, 12]."""
