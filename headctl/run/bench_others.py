@@ -5,6 +5,7 @@ An environment-step is one decision of every aircraft. The decisions differ: 0.2
 """
 
 import contextlib
+import ctypes
 import importlib
 import os
 import sys
@@ -78,6 +79,8 @@ def _silent() -> Iterator[None]:
         os.dup2(nowhere, 1)
         yield
     finally:
+        sys.stdout.flush()
+        ctypes.CDLL(None).fflush(None)  # what the libraries' own buffers still hold
         os.dup2(kept, 1)
         os.close(kept)
         os.close(nowhere)

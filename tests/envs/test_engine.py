@@ -209,8 +209,10 @@ def test_foreign_states_are_refused():
     engine.reset(seed=0)
     with pytest.raises(ValueError, match=r"motion.*\(2, 2, 11\).*needs \(3, 2, 11\)"):
         other.load_state_dict(engine.state_dict())
-    with pytest.raises(ValueError, match="version"):
+    with pytest.raises(ValueError, match=r"version 99.*reads 2: use the version of headctl that wrote it"):
         engine.load_state_dict({**engine.state_dict(), "version": 99})
+    with pytest.raises(ValueError, match=r"version 1 .*before 24 November 2026"):
+        engine.load_state_dict({**engine.state_dict(), "version": 1})
 
 
 def test_statistics_have_the_documented_keys_and_hand_made_values():

@@ -28,6 +28,8 @@ from headctl_envs.dogfight.rules import Rules, rules_struct
 from headctl_envs.dogfight.world import Arena
 
 STATE_VERSION = 2
+OTHER_VERSIONS = {1: "use the headctl that wrote it, from before 24 November 2026, whose dogfight had guns only"}
+"""Who can read the states that this engine cannot."""
 LOOKING_AHEAD = ("fighter", "ace")
 """Pilots whose kernel is compiled when one of them is first asked for."""
 
@@ -312,7 +314,10 @@ class DogfightEngine:
             ValueError: If the state is of another version, or of another number of games or choices.
         """
         if state.get("version") != STATE_VERSION:
-            raise ValueError(f"state of version {state.get('version')!r}, this engine reads {STATE_VERSION}")
+            raise ValueError(
+                f"state of version {state.get('version')!r} of the dogfight, this engine reads {STATE_VERSION}: "
+                f"{OTHER_VERSIONS.get(state.get('version'), 'use the version of headctl that wrote it')}"
+            )
         tensors = {**self.state, **{f"mask_{head}": mask for head, mask in self._masks.items()}}
         for name, tensor in tensors.items():
             given = state["tensors"][name]
