@@ -127,6 +127,11 @@ class MultiHeadEntropyController:
         """Where the state lives."""
         return self.alpha.device
 
+    @property
+    def process_group(self) -> distributed.ProcessGroup | None:
+        """The processes over which this controller adds up its sums by itself."""
+        return self._group
+
     # The loss and the measurement -----------------------------------------------------------------------------------
 
     def bonus(self, entropy: HeadValues, *, weight: HeadValues | None = None, scale: float | Tensor = 1.0) -> Tensor:

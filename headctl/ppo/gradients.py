@@ -1,9 +1,9 @@
 """The gradients of a policy in one piece of memory: cleared, clipped and added up in one operation each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 
 class FlatGradients:
@@ -35,6 +35,18 @@ class FlatGradients:
         """Sets all gradients to zero, and takes them back where something else has put others in their place."""
         self._attach()
         self.flat.zero_()
+
+    def add_up(self, others: Sequence[Tensor], group: distributed.ProcessGroup) -> list[Tensor]:
+        """Adds up the gradients over the processes of a group, and other tensors with them, in one message.
+
+        Returns:
+            The sums of the other tensors.
+        """
+        message = torch.cat([self.flat, *(other.detach().flatten() for other in others)])
+        distributed.all_reduce(message, group=group)
+        gradients, *parts = message.split([self.flat.numel(), *(other.numel() for other in others)])
+        self.flat.copy_(gradients)
+        return [part.view_as(other) for part, other in zip(parts, others, strict=True)]
 
     def clip(self, max_norm: float) -> Tensor:
         """Scales all gradients down to a joint norm of at most ``max_norm``; returns the norm before, a scalar.

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from headctl.entropy.controller import MultiHeadEntropyController
+from headctl.entropy.packing import weighted_sum
 from headctl.policy.actions import joint_entropy
 from headctl.policy.network import Policy
 from headctl.ppo.faults import NonFiniteError, broken_parts, broken_term
@@ -109,6 +110,8 @@ class PPOLearner:
         controller: MultiHeadEntropyController,
         options: PPOOptions,
         generator: torch.Generator,
+        *,
+        process_group: distributed.ProcessGroup | None = None,
     ) -> None:
         """Creates the learner.
 
@@ -117,14 +120,27 @@ class PPOLearner:
             controller: Its heads in the order of the policy's.
             options: The knobs.
             generator: Random stream of the order of the rows.
+            process_group: The processes that share the work, each with a rollout of its own of the same size. Counts
+                and sums are those of all of them, so together they take the steps of one process with all rows; there
+                is one message per minibatch, and every process ends with the same policy and the same temperatures.
+                The policy of the first one is sent to the others now.
 
         Raises:
-            ValueError: A controller of other heads.
+            ValueError: A controller of other heads, or one that adds up over processes by itself.
         """
         if controller.heads != policy.action_heads.names:
             raise ValueError(
                 f"controller: has the heads {list(controller.heads)}, the policy has {list(policy.action_heads.names)}"
             )
+        if controller.process_group is not None:
+            raise ValueError(
+                "controller: with a process group of its own it would add up what the learner has added up"
+            )
+        self._group = process_group
+        if process_group is not None:
+            first = distributed.get_global_rank(process_group, 0)
+            for entry in policy.state_dict().values():
+                distributed.broadcast(entry, first, group=process_group)
         self.policy = policy
         self.controller = controller
         self.options = options
@@ -156,6 +172,7 @@ class PPOLearner:
             value_target=batch.value_target,
             clip=options.clip_coef,
             factor=self.controller.bonus_factor,
+            shares=batch.shares,
         )
         terms = fused_loss(params, value, rows)
         return Losses(params=params, rescue=self._rescue(params, batch, terms.weight), **terms._asdict())
@@ -179,7 +196,7 @@ class PPOLearner:
         ratio = log_ratio.exp()
         clipped = ratio.clamp(1.0 - options.clip_coef, 1.0 + options.clip_coef)
         surrogate = torch.minimum(batch.advantage * ratio, batch.advantage * clipped)
-        count = batch.alive.sum().clamp(min=1.0)
+        count = (batch.alive.sum() if batch.shares is None else batch.shares[0]).clamp(min=1.0)
         weight = evaluation.choice * batch.alive.unsqueeze(-1)
         with torch.no_grad():
             approx_kl = ((ratio - 1.0 - log_ratio) * batch.alive).sum() / count
@@ -188,7 +205,7 @@ class PPOLearner:
         return Losses(
             policy=-(surrogate * batch.alive).sum() / count,
             value=0.5 * ((value - batch.value_target).square() * batch.alive).sum() / count,
-            bonus=self.controller.bonus(evaluation.entropy, weight=weight),
+            bonus=self._bonus(evaluation.entropy, weight, batch.shares),
             rescue=self._rescue(params, batch, weight),
             joint_entropy=joint,
             approx_kl=approx_kl,
@@ -199,6 +216,11 @@ class PPOLearner:
             log_prob=evaluation.log_prob.detach(),
         )
 
+    def _bonus(self, entropy: Tensor, weight: Tensor, shares: Tensor | None) -> Tensor:
+        if shares is None:
+            return self.controller.bonus(entropy, weight=weight)
+        return weighted_sum(entropy, weight, self.controller.bonus_factor(shares[2:], shares[1]))
+
     def _rescue(self, params: Tensor, batch: Minibatch, weight: Tensor) -> Tensor:
         """Returns ``sum_h mean_w KL(U || pi_h)`` over the collapsed heads that shall be rescued.
 
@@ -207,7 +229,10 @@ class PPOLearner:
         if self._rescued is None:
             return params.new_zeros(())
         divergence = self.policy.action_heads.divergence_from_uniform(params, batch.masks)
-        active = weight.sum(0).clamp(min=_RARE_SHARE * weight.shape[0])
+        counts, rows = weight.sum(0), torch.full_like(weight[0], len(weight))
+        if batch.shares is not None:
+            counts, rows = batch.shares[2:], batch.shares[1]
+        active = torch.maximum(counts, _RARE_SHARE * rows)
         on = self._rescued & self.controller.collapsed
         return torch.where(on, (divergence * weight).sum(0) / active, 0.0).sum()
 
@@ -230,6 +255,10 @@ class PPOLearner:
         """
         self.skipped.clear()
         parts = broken_parts(rollout, last_value)
+        if self._group is not None and not parts and float(self._total(last_value.new_zeros(()))) > 0.0:
+            parts = {"of another process": 1}
+        elif self._group is not None and parts:
+            self._total(last_value.new_ones(()))
         if parts:
             raise NonFiniteError(parts, "in the rollout")
         options = self.options
@@ -248,7 +277,14 @@ class PPOLearner:
         # The statistics of the normaliser rest during an update: once for all passes.
         with torch.no_grad():
             normal = self.policy.normalizer(rollout.observation)
-        epochs = rollout.minibatches(advantage, options.minibatch_size, options.epochs, self.generator, normal=normal)
+        epochs = rollout.minibatches(
+            advantage,
+            options.minibatch_size,
+            options.epochs,
+            self.generator,
+            normal=normal,
+            total=None if self._group is None else self._total,
+        )
         for batches in epochs:
             before = len(told)
             for batch in batches:
@@ -293,27 +329,43 @@ class PPOLearner:
         loss = losses.policy + options.value_coef * losses.value - losses.bonus + options.rescue_coef * losses.rescue
         self.gradients.clear()
         loss.backward()
+        terms = torch.stack(
+            (
+                losses.policy,
+                losses.value,
+                losses.bonus,
+                losses.rescue,
+                losses.approx_kl,
+                losses.clip_fraction,
+                losses.joint_entropy,
+            )
+        ).detach()
+        if self._group is not None:
+            sums, terms = self.gradients.add_up((losses.sums, terms), self._group)
+            losses = losses._replace(sums=sums)
         grad_norm = self.gradients.clip(options.max_grad_norm)
         # One question to the device per minibatch; which term it was is asked only when the answer is no.
-        if not bool(torch.isfinite(loss.detach() + grad_norm + losses.sums.sum())):
-            term = broken_term(losses, grad_norm)
+        if not bool(torch.isfinite(terms.sum() + grad_norm + losses.sums.sum())):
+            term = self._broken_term(losses, terms, grad_norm)
             if term is not None:
                 self._leave_out(term, losses)
                 return None
         self.optimizer.step()
         self.controller.observe_sums(losses.sums)
         self.controller.step(progress=progress)
-        terms = (
-            losses.policy,
-            losses.value,
-            losses.bonus,
-            losses.rescue,
-            losses.approx_kl,
-            losses.clip_fraction,
-            losses.joint_entropy,
-            grad_norm,
-        )
-        return torch.stack([term.detach() for term in terms])
+        return torch.cat((terms, grad_norm.unsqueeze(0)))
+
+    def _broken_term(self, losses: Losses, terms: Tensor, grad_norm: Tensor) -> str | None:
+        """Names what is not finite; of several processes, the first of the terms that they have in common."""
+        if self._group is None:
+            return broken_term(losses, grad_norm)
+        of_all = dict(zip(("policy", "value", "bonus", "rescue"), terms[:4], strict=True))
+        return broken_term(losses._replace(log_prob=torch.zeros_like(losses.log_prob), **of_all), grad_norm)
+
+    def _total(self, sums: Tensor) -> Tensor:
+        """Adds up sums over the processes, in place."""
+        distributed.all_reduce(sums, group=self._group)
+        return sums
 
     def _leave_out(self, term: str, losses: Losses) -> None:
         """Takes no step for a minibatch, and counts why."""

@@ -73,6 +73,8 @@ class Minibatch(NamedTuple):
     """The same rows as the kernels of the fused loss read them; ``None``: the loss goes term by term."""
     normalized: bool = False
     """Whether the observations have been through the policy's normaliser."""
+    shares: Tensor | None = None
+    """Living rows, rows and rows in which each head counts, of all processes ``[2 + H]``; ``None``: there is one."""
 
 
 class PackedRows(NamedTuple):
@@ -188,16 +190,23 @@ class Rollout:
         rows = self.steps * self.rows
         for _ in range(epochs):
             order = torch.randperm(rows, generator=generator, device=generator.device).to(advantage.device)
-            yield self._epoch(order.tensor_split(-(-rows // size)), normal)
+            pieces = order.tensor_split(-(-rows // size))
+            yield self._epoch(pieces, normal, None if total is None else total(self._shares(pieces)))
 
-    def _epoch(self, pieces: Sequence[Tensor], normal: Tensor | None) -> Iterator[Minibatch]:
+    def _shares(self, pieces: Sequence[Tensor]) -> Tensor:
+        """Returns what every minibatch counts: living rows, rows, and rows per head ``[pieces, 2 + H]``."""
+        alive = self.alive.flatten().unsqueeze(-1)
+        counted = torch.cat((alive, torch.ones_like(alive), self.choice.flatten(0, 1) * alive), dim=-1)
+        return torch.stack([counted.index_select(0, index).sum(0) for index in pieces])
+
+    def _epoch(self, pieces: Sequence[Tensor], normal: Tensor | None, shares: Tensor | None) -> Iterator[Minibatch]:
         """Gathers the minibatches of an epoch, each when it is asked for."""
         observation = (self.observation if normal is None else normal).flatten(0, 1)
         table, legal = self._table.flatten(0, 1), self._legal.legal.flatten(0, 1)
         numbers, reals = (side.flatten(0, 1) for side in self._actions)
         sizes = {name: mask.shape[-1] for name, mask in self.masks.items()}
         heads = self.choice.shape[-1]
-        for index in pieces:
+        for number, index in enumerate(pieces):
             log_prob, choice, rest = table.index_select(0, index).split([heads, heads, 3], dim=-1)
             alive, advantage, value_target = rest.unbind(-1)
             actions = PackedActions(numbers.index_select(0, index), reals.index_select(0, index))
@@ -212,6 +221,7 @@ class Rollout:
                 value_target=value_target,
                 packed=PackedRows(actions, masks, choice),
                 normalized=normal is not None,
+                shares=None if shares is None else shares[number],
             )
 
 

@@ -185,7 +185,7 @@ def bench_train(config: RunConfig, *, iterations: int = 6) -> list[Figure]:
     for _ in range(_REPETITIONS):
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(config, Path(folder))
-            clock = Stopwatch(trainer.controller, ("observe", "step"))
+            clock = Stopwatch(trainer.controller, ("observe", "observe_sums", "bonus_factor", "step"))
             records = trainer.iterations()
             for _ in range(2):
                 next(records)
