@@ -13,7 +13,8 @@ _BENCHES = ("env", "train", "controller")
 _ON_REQUEST = ("pilots", "missiles")
 _LABORATORY = "control"
 _PEERS = "peers"
-_ALL = (*_BENCHES, *_ON_REQUEST, _PEERS, _LABORATORY)
+_CARTPOLE = "cartpole"
+_ALL = (*_BENCHES, *_ON_REQUEST, _PEERS, _CARTPOLE, _LABORATORY)
 
 
 @click.command(
@@ -26,14 +27,18 @@ _ALL = (*_BENCHES, *_ON_REQUEST, _PEERS, _LABORATORY)
         "headctl bench control --plots pictures",
     )
 )
-@click.argument("words", nargs=-1, metavar="[env|train|controller|pilots|missiles|peers|control]... [KEY=VALUE]...")
+@click.argument(
+    "words", nargs=-1, metavar="[env|train|controller|pilots|missiles|peers|cartpole|control]... [KEY=VALUE]..."
+)
 @click.option("--config", "source", help="YAML file that names game and sizes. Default: every key at its default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.option("--trainers", default="", help="peers: headctl,cleanrl,sb3,pufferlib,torchrl. Default: all.")
 @click.option("--routes", default="", help="peers: batched,pettingzoo. Default: both.")
 @click.option("--repetitions", type=click.IntRange(1, 100), default=3, help="peers: rounds of all. Default: 3.")
-@click.option("--workers", type=click.IntRange(0), default=2, help="peers: game.workers of headctl. Default: 2.")
-@click.option("--seeds", type=click.IntRange(1, 20), help="control: runs of everything. Default: 5, 3 with --tuning.")
+@click.option("--workers", type=click.IntRange(0), default=1, help="peers: game.workers of headctl. Default: 1.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 20), help="control, cartpole: runs of everything. Default: 5, 3 with --tuning."
+)
 @click.option("--iterations", type=click.IntRange(20), default=400, help="control: length of a run. Default: 400.")
 @click.option("--laws", default="", help="control: laws or contestants, separated by commas. Default: all.")
 @click.option("--courses", default="", help="control: courses of the targets, separated by commas. Default: all.")
@@ -65,6 +70,9 @@ def bench(
     peers trains with headctl and with whichever other libraries are installed, in turn: same game, network and batch,
     through the batched game and through PettingZoo. Minutes; it stands alone.
 
+    cartpole counts the decisions that it takes to solve CartPole-v1, with headctl and with the structure of CleanRL's
+    ppo.py; it stands alone.
+
     control runs the laws of alpha against each other in closed loop, on a small task with three heads: how well each
     holds its targets, how it comes back from one out of reach. It takes minutes to hours.
     """
@@ -77,6 +85,9 @@ def bench(
         return
     from headctl.run import config as configuration  # noqa: PLC0415 - --help must not load it
 
+    if _CARTPOLE in wanted:
+        _bench_cartpole(words, seeds=control["seeds"] or 5, as_json=as_json)
+        return
     overrides = [word for word in words if "=" in word]
     if _PEERS in wanted:
         _bench_peers(
@@ -145,3 +156,19 @@ def _bench_peers(
     found = command.run_peers(report_view.make_console(stderr=as_json), resolved, as_json=as_json, **choices)
     if found is not None:
         print_json(found)
+
+
+def _bench_cartpole(words: Sequence[str], *, seeds: int, as_json: bool) -> None:
+    """Solves CartPole with headctl and with the structure of CleanRL."""
+    if len(words) > 1:
+        raise click.UsageError("cartpole is a fixed task: it stands alone")
+    from headctl.run import report_view  # noqa: PLC0415 - --help must not load it
+    from headctl.run.peers import cartpole  # noqa: PLC0415 - loads torch
+
+    console = report_view.make_console(stderr=as_json)
+    with console.status("") as status:
+        found = cartpole.race(range(1, seeds + 1), cartpole.CLEANRL_STEPS, status.update)
+    if as_json:
+        print_json(found.plain())
+        return
+    console.print(found.table())

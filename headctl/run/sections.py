@@ -18,8 +18,7 @@ class GameSection(Section):
     num_games: Whole = key(256, "games played side by side", "games", ge=1, le=1_000_000)
     workers: Whole = key(
         0,
-        "processes that step the environments of a PettingZoo or Gymnasium game, the same games in the same order; "
-        "0: the trainer's own",
+        "processes beside the trainer's own that step an equal share of a PettingZoo or Gymnasium game's environments",
         "processes",
         ge=0,
         le=1024,

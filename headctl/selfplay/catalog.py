@@ -101,7 +101,7 @@ def make(
         seed: Seed of every random stream of the games.
         device: Where the tensors live.
         gamma: The learner's discount; a game that shapes its reward by potentials needs the same.
-        workers: Processes that step the environments of a PettingZoo game; 0: this one does.
+        workers: Processes beside this one that step the environments of a PettingZoo game.
 
     Raises:
         GameError: As :func:`describe`.

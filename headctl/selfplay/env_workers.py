@@ -1,4 +1,6 @@
-"""Blocks of environments in processes of their own, on tensors in shared memory.
+"""Blocks of environments in several processes, on tensors in shared memory.
+
+The trainer's process plays the first block itself while the others play theirs: it would only wait.
 
 What goes through the pipes is a word per step; observations, actions and rewards stay where they are.
 """
@@ -37,13 +39,13 @@ class WorkerError(RuntimeError):
 
 
 class EnvWorkers:
-    """One process per block. Every call goes to all of them and waits for all."""
+    """One process per block, the first of them this one. Every call goes to all of them and waits for all."""
 
     def __init__(self, blocks: Sequence[BlockPlan]) -> None:
         """Starts the processes; their environments are made at the same time.
 
         Args:
-            blocks: Their tensors must be in shared memory.
+            blocks: At least one. Their tensors must be in shared memory.
 
         Raises:
             ValueError: A game that cannot be handed to another process.
@@ -58,7 +60,7 @@ class EnvWorkers:
             ) from error
         context = multiprocessing.get_context("spawn")
         self._pipes, self._processes = [], []
-        for block in blocks:
+        for block in blocks[1:]:
             mine, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs, block), daemon=True, name="headctl-games")
             process.start()
@@ -67,36 +69,45 @@ class EnvWorkers:
             self._processes.append(process)
         self._end = weakref.finalize(self, _end, self._pipes, self._processes)
         self._blocks = blocks
+        self._own = EnvBlock(blocks[0])
         self._gather()
 
     def reset(self, seed: int) -> None:
         """As :meth:`EnvBlock.reset`."""
-        self._all("reset", seed)
+        self._all("reset", *[(seed,)] * len(self._blocks))
 
     def step(self) -> None:
         """As :meth:`EnvBlock.step`."""
-        self._all("step")
+        self._all("step", *[()] * len(self._blocks))
 
     def set_progress(self, progress: float) -> None:
         """As :meth:`EnvBlock.set_progress`."""
-        self._all("set_progress", progress)
+        self._all("set_progress", *[(progress,)] * len(self._blocks))
 
     def replay(self, seed: int, history: Mapping[str, Any], lengths: Sequence[int]) -> int:
         """As :meth:`EnvBlock.replay`, for the whole batch."""
-        for pipe, block in zip(self._pipes, self._blocks, strict=True):
+        shares = []
+        for block in self._blocks:
             games = slice(block.first, block.stop)
-            part = {name: kept[:, games].copy() for name, kept in history.items()}
-            self._send(pipe, "replay", seed, part, lengths[games])
-        return sum(self._gather())
+            shares.append((seed, {name: kept[:, games].copy() for name, kept in history.items()}, lengths[games]))
+        return sum(self._all("replay", *shares))
 
     def close(self) -> None:
-        """Ends the processes."""
+        """Ends the processes and closes the environments."""
         self._end()
+        self._own.close()
 
-    def _all(self, name: str, *args: Any) -> list[Any]:
-        for pipe in self._pipes:
-            self._send(pipe, name, *args)
-        return self._gather()
+    def _all(self, name: str, *shares: tuple[Any, ...]) -> list[Any]:
+        """Calls a method of every block with its arguments; returns what each returns."""
+        for pipe, share in zip(self._pipes, shares[1:], strict=True):
+            self._send(pipe, name, *share)
+        try:
+            own = getattr(self._own, name)(*shares[0])
+        except Exception:
+            with contextlib.suppress(Exception):
+                self._gather()  # their answers must not be taken for those to the next call
+            raise
+        return [own, *self._gather()]
 
     def _send(self, pipe: Any, name: str, *args: Any) -> None:
         try:

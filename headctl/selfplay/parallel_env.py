@@ -53,7 +53,8 @@ class ParallelEnvGame:
             num_games: N.
             seed: Seed of every random stream.
             device: Where the tensors live.
-            workers: Processes that share out the environments; 0: they are stepped in this one. The games are the same.
+            workers: Processes beside this one that step an equal share of the environments each. The games are the
+                same.
 
         Raises:
             ValueError: Spaces that differ between agents or that no head can fill, masks of the wrong size, agents that
@@ -73,16 +74,16 @@ class ParallelEnvGame:
         self.pilot_names: tuple[str, ...] = (_RANDOM,) if max(self.seat_sides) else ()
         self._seed = seed
         self._progress = 0.0
-        blocks = max(1, min(workers, num_games))
+        blocks = min(workers + 1, num_games)
         self._tensors = allocate(form, num_games)
-        if workers:
+        if blocks > 1:
             for tensor in self._tensors.values():
                 tensor.share_memory_()
         self._arrays = {name: tensor.numpy() for name, tensor in self._tensors.items()}
         self._masks = {name: self._arrays[MASK + name] for name in form.masked}
         self._lengths, self._episodes = self._arrays["lengths"], self._arrays["episodes"]
         shares = plans(factory, options, self._tensors, num_games, blocks)
-        self._block: EnvBlock | EnvWorkers = EnvWorkers(shares) if workers else EnvBlock(shares[0])
+        self._block: EnvBlock | EnvWorkers = EnvWorkers(shares) if blocks > 1 else EnvBlock(shares[0])
         self._history: dict[str, np.ndarray] = {}
         self._ended: list[int] = []
         self._earned: list[float] = []

@@ -57,7 +57,7 @@ def test_the_games_are_the_same_with_and_without_workers(games):
 
 
 def test_a_state_goes_from_workers_to_none_and_back(games):
-    first = games(Skirmish, workers=2)
+    first = games(Skirmish, workers=1)
     for _ in range(5):
         first.step({name: action.clone() for name, action in first.pilot_actions("random").items()})
     state = first.state_dict()
@@ -69,7 +69,7 @@ def test_a_state_goes_from_workers_to_none_and_back(games):
     equal(copied(first.step(actions)), copied(other.step(actions)))
 
 
-def test_a_fault_in_a_worker_tells_as_much_as_one_here(games):
+def test_a_fault_comes_out_alike_with_and_without_workers(games):
     alone, shared = (games(Fragile, workers=workers, num_games=3) for workers in (0, 2))
     found = []
     for game in (alone, shared):
@@ -84,7 +84,7 @@ def test_a_fault_in_a_worker_tells_as_much_as_one_here(games):
 
 def test_more_workers_than_games_are_not_started(games):
     game = games(Plain, workers=8, num_games=2, where="")
-    assert len(game._block._processes) == 2
+    assert len(game._block._processes) == 1, "this process plays the other game"
     game.step(waiting(game))
 
 
@@ -94,7 +94,7 @@ def test_blocks_share_out_all_games_in_order():
 
 
 def test_a_worker_that_is_killed_is_no_silence(games):
-    game = games(Plain, workers=2, num_games=2, where="")
+    game = games(Plain, workers=1, num_games=2, where="")
     os.kill(game._block._processes[0].pid, signal.SIGKILL)
     game._block._processes[0].join()
     with pytest.raises(WorkerError, match="has ended with exit code -9"):
@@ -102,7 +102,7 @@ def test_a_worker_that_is_killed_is_no_silence(games):
 
 
 def test_workers_end_with_the_game(games):
-    game = games(Plain, workers=2, where="")
+    game = games(Plain, workers=1, where="")
     processes = game._block._processes
     game.close()
     assert not any(process.is_alive() for process in processes)

@@ -40,6 +40,7 @@ class CleanRLOptions:
         clip: Half width of the ratio's interval.
         clip_value: Whether the value loss is clipped too.
         learning_rate: Adam's step size.
+        total_steps: The step size falls linearly to 0 over so many agent-steps; ``None``: it is constant.
         entropy_coef: Weight of the entropy bonus.
         value_coef: Weight of the value loss.
         max_grad_norm: Largest norm of the gradient.
@@ -55,6 +56,7 @@ class CleanRLOptions:
     clip: float = 0.2
     clip_value: bool = True
     learning_rate: float = 2.5e-4
+    total_steps: int | None = None
     entropy_coef: float = 0.01
     value_coef: float = 0.5
     max_grad_norm: float = 0.5
@@ -194,6 +196,9 @@ class CleanRL:
 
     def iterate(self) -> None:
         """Plays one rollout and learns from it."""
+        if self._options.total_steps is not None:
+            left = max(0.0, 1.0 - self._tally.agent_steps / self._options.total_steps)
+            self.optimizer.param_groups[0]["lr"] = left * self._options.learning_rate
         with self._stream.in_place():
             self._play()
             self._learn()
@@ -294,6 +299,10 @@ class CleanRL:
     def mean_reward(self) -> float:
         """Returns the mean reward per decision of the last rollout."""
         return float(self._rewards.mean())
+
+    def last_rollout(self) -> tuple[Tensor, Tensor]:
+        """Returns the last rollout's rewards, and 1 where a decision ended its episode, each ``[T, R]``."""
+        return self._rewards, torch.cat([self._dones[1:], self._next_done.unsqueeze(0)])
 
     def close(self) -> None:
         """Nothing to end."""

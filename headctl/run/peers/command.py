@@ -28,7 +28,7 @@ def work_of(config: RunConfig, *, workers: int = 0) -> Work:
 
     Args:
         config: Game, network and batch.
-        workers: Processes that step headctl's PettingZoo environments.
+        workers: Processes beside the trainer's own that step headctl's PettingZoo environments.
 
     Raises:
         PeersError: Another game than the dogfight: of no other the batched and the PettingZoo form are both known.
@@ -68,7 +68,7 @@ def run_peers(
         trainers: Names from :data:`~headctl.run.peers.contest.TRAINERS`, separated by commas; none: all.
         routes: ``batched``, ``pettingzoo`` or both, separated by commas; none: both.
         repetitions: Rounds.
-        workers: Processes that step headctl's PettingZoo environments.
+        workers: Processes beside the trainer's own that step headctl's PettingZoo environments.
         as_json: Return rows instead of printing tables.
 
     Returns:

@@ -44,7 +44,7 @@ class Work:
         value_coef: Weight of the value loss.
         entropy_coef: Weight of the entropy bonus, for those who have only one.
         max_grad_norm: Largest norm of the gradient.
-        workers: Processes that step headctl's PettingZoo environments; 0: none.
+        workers: Processes beside the trainer's own that step headctl's PettingZoo environments.
         seed: Seed of everybody's random streams.
     """
 
