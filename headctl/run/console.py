@@ -121,8 +121,10 @@ def league_line(record: Mapping[str, Any]) -> str:
         parts.append(f"Elo {elo:.0f}")
     if not math.isnan(rating):
         parts.append(f"rating {rating:.0f} ({low:.0f} to {high:.0f})")
-    for role in names_in(record, "roles"):
-        parts.append(f"{role.replace('_', ' ')} {_zero(_number(record, f'roles/{role}/score')):.0%}")
+    parts += [
+        f"{role.replace('_', ' ')} {_zero(_number(record, f'roles/{role}/score')):.0%}"
+        for role in names_in(record, "roles")
+    ]
     return "".join(f", {part}" for part in parts)
 
 

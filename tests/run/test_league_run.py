@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -191,6 +192,14 @@ def test_an_anchor_that_is_missing_or_of_another_scheme_is_refused(tmp_path):
 
 
 # Configuration ------------------------------------------------------------------------------------------------------
+
+
+def test_the_examples_of_the_documentation_are_configurations():
+    page = (Path(__file__).parents[2] / "docs" / "self-play.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 2
+    for text in examples:
+        assert parse_config(text).selfplay.opponents.weights["latest"] > 0
 
 
 def test_earlier_keys_are_migrated_and_contradictions_refused():
