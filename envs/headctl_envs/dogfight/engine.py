@@ -27,8 +27,11 @@ from headctl_envs.dogfight.results import GameStep, Observations, statistics_of
 from headctl_envs.dogfight.rules import Rules, rules_struct
 from headctl_envs.dogfight.world import Arena
 
-STATE_VERSION = 2
-OTHER_VERSIONS = {1: "use the headctl that wrote it, from before 24 November 2026, whose dogfight had guns only"}
+STATE_VERSION = 3
+OTHER_VERSIONS: dict[Any, str] = {
+    1: "its games have guns only, use the headctl that wrote it, 0.1 before the missiles",
+    2: "use the headctl that wrote it, 0.1 before seats were kept in one record",
+}
 """Who can read the states that this engine cannot."""
 LOOKING_AHEAD = ("fighter", "ace")
 """Pilots whose kernel is compiled when one of them is first asked for."""
