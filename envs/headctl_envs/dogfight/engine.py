@@ -28,7 +28,9 @@ from headctl_envs.dogfight.rules import Rules, rules_struct
 from headctl_envs.dogfight.world import Arena
 
 STATE_VERSION = 2
-OTHER_VERSIONS = {1: "use the headctl that wrote it, from before 24 November 2026, whose dogfight had guns only"}
+OTHER_VERSIONS: dict[object, str] = {
+    1: "use the headctl that wrote it, from before 24 November 2026, whose dogfight had guns only"
+}
 """Who can read the states that this engine cannot."""
 LOOKING_AHEAD = ("fighter", "ace")
 """Pilots whose kernel is compiled when one of them is first asked for."""
