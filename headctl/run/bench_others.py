@@ -7,6 +7,7 @@ An environment-step is one decision of every aircraft. The decisions differ: 0.2
 import contextlib
 import ctypes
 import importlib
+import io
 import os
 import sys
 import time
@@ -72,12 +73,13 @@ def missing_others() -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keeps stdout free of what native libraries write to it: it belongs to our own figures."""
+    """Keeps stdout free of what other libraries write to it, from Python and past it: it belongs to our own figures."""
     sys.stdout.flush()
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 1)
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         sys.stdout.flush()
         ctypes.CDLL(None).fflush(None)  # what the libraries' own buffers still hold

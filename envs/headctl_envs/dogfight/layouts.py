@@ -53,7 +53,8 @@ class ActionError(ValueError):
     """An action of the wrong shape or type: ``part`` of it is ``value``, and ``needed`` says what belongs there."""
 
     def __init__(self, part: str, value: object, needed: object) -> None:
-        super().__init__(f"has {part} = {value!r}, needed {needed}")
+        told = " ".join(repr(value).split())  # arrays would take several lines
+        super().__init__(f"has {part} = {told}, needed {needed}")
 
 
 class Layout(ABC):
