@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,13 @@ from typing import Any
 import torch
 
 from headctl.entropy.controller import MultiHeadEntropyController
+from headctl.policy.network import Policy
+from headctl.run.agent import build_agent
 from headctl.run.config import RunConfig
 from headctl.run.trainer import Trainer
 from headctl.selfplay.catalog import make
 from headctl.selfplay.games import VectorGame
+from headctl.selfplay.league import OpponentStack
 from headctl.selfplay.match import PilotPlayer, play_match
 
 DOGFIGHTS: dict[str, dict[str, Any]] = {
@@ -201,6 +205,42 @@ def bench_train(config: RunConfig, *, iterations: int = 6) -> list[Figure]:
         Figure("share of time spent playing", "%", tuple(shares)),
         Figure("share of time in observe and step", "%", tuple(controls)),
     ]
+
+
+def bench_opponents(config: RunConfig, slots: tuple[int, ...] = (1, 4, 16, 64), *, rows: int = 256) -> list[Figure]:
+    """Returns what a decision of frozen opponents costs: in one batched call, and one policy after the other.
+
+    The rows are always as many; only by how many opponents they are shared out changes.
+
+    Args:
+        config: Names the game and the network.
+        slots: Numbers of opponents P.
+        rows: Seats of all opponents together.
+    """
+    torch.set_num_threads(config.run.threads)
+    game = make(config.game.name, config.game.options, num_games=rows, seed=1)
+    policy, _ = build_agent(config, game, torch.Generator().manual_seed(1))
+    seen, generator = game.reset(1), torch.Generator().manual_seed(1)
+    observation = seen.observation[:, 0].contiguous()
+    masks = {name: mask[:, 0].contiguous() for name, mask in seen.masks.items()}
+
+    def one_by_one(policies: list[Policy]) -> None:
+        parts = zip(policies, observation.chunk(len(policies)), strict=True)
+        legal = {name: mask.chunk(len(policies)) for name, mask in masks.items()}
+        for number, (each, piece) in enumerate(parts):
+            each.act(piece, {name: pieces[number] for name, pieces in legal.items()}, generator)
+
+    figures = []
+    for number in slots:
+        stack = OpponentStack(policy, number)
+        share = (observation.unflatten(0, (number, -1)), {k: m.unflatten(0, (number, -1)) for k, m in masks.items()})
+        label = f"{number} opponents, {rows} rows"
+        batched = _microseconds(partial(stack.act, *share, generator))
+        figures.append(Figure(f"{label}: one batched call", "us", batched))
+        figures.append(
+            Figure(f"{label}: one after the other", "us", _microseconds(partial(one_by_one, [policy] * number)))
+        )
+    return figures
 
 
 class Stopwatch:

@@ -20,6 +20,7 @@ from headctl.ppo.faults import NonFiniteError
 from headctl.ppo.learner import PPOLearner, PPOOptions
 from headctl.ppo.rollout import Rollout
 from headctl.run.agent import build_agent, fitting, load_agent, load_policy, warn
+from headctl.run.allocator import keep_large_blocks
 from headctl.run.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -87,6 +88,8 @@ class Trainer:
             CheckpointError: Nothing to resume from, or a checkpoint that is damaged or of another configuration.
         """
         torch.set_num_threads(config.run.threads)
+        if config.run.keep_memory:
+            keep_large_blocks()
         self.config, self.run_dir = config, run_dir
         seeds = dict(zip(_STREAMS, np.random.SeedSequence(config.seed).spawn(len(_STREAMS)), strict=True))
         self._device = torch.device(config.run.device)
