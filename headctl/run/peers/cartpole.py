@@ -29,7 +29,7 @@ from headctl.run.trainer import Trainer
 GAME = "gymnasium:CartPole-v1"
 SOLVED, EPISODES = 475.0, 100
 CONFIG = """
-total_steps: 150_000
+total_steps: 200_000
 game: {name: 'gymnasium:CartPole-v1', num_games: 8}
 heads: {action: {target: {schedule: linear, start: 0.9, end: 0.05, until: 0.5}}}
 policy: {hidden: [64, 64]}
@@ -39,8 +39,8 @@ ppo:
   minibatch_size: 256
   gamma: 0.98
   gae_lambda: 0.8
-  learning_rate: 2e-3
-  target_kl: 0.015
+  learning_rate: 1e-3
+  target_kl: 0.02
 selfplay: {snapshot_every: 1_000_000_000}
 """
 """The run that is measured: ``configs/cartpole.yaml``."""
