@@ -68,8 +68,8 @@ def describe(name: str, options: Mapping[str, Any]) -> GameInfo:
         heads = dogfight.heads(_dogfight_config(options))
         return GameInfo({head: _head_info(*entry) for head, entry in heads.items()}, tuple(dogfight.PILOTS))
     if name == "matrix":
-        matrix = importlib.import_module("headctl_envs.matrix.config")
-        heads = matrix.heads(_matrix_config(options))
+        matrix = importlib.import_module("headctl_envs.matrix.options")
+        heads = matrix.heads(_matrix_options(matrix.MatrixOptions, options))
         return GameInfo({head: _head_info(*entry) for head, entry in heads.items()}, tuple(matrix.PILOTS))
     adapter = importlib.import_module("headctl.selfplay.parallel_env")
     heads = adapter.describe_parallel_env(_factory(name), dict(options))
@@ -114,7 +114,8 @@ def make(
         return engine.DogfightEngine(config, num_games=num_games, seed=seed, device=device)
     if name == "matrix":
         engine = importlib.import_module("headctl_envs.matrix.engine")
-        return engine.MatrixEngine(_matrix_config(options), num_games=num_games, seed=seed, device=device)
+        config = importlib.import_module("headctl_envs.matrix.config").MatrixConfig
+        return engine.MatrixEngine(_matrix_options(config, options), num_games=num_games, seed=seed, device=device)
     adapter = importlib.import_module("headctl.selfplay.parallel_env")
     return adapter.ParallelEnvGame(
         _factory(name), dict(options), num_games=num_games, seed=seed, device=device, workers=workers
@@ -125,10 +126,9 @@ def _head_info(kind: str, size: int) -> HeadInfo:
     return HeadInfo(kind, choices=size) if kind == "categorical" else HeadInfo(kind, dims=size)
 
 
-def _matrix_config(options: Mapping[str, Any]) -> Any:
-    config = importlib.import_module("headctl_envs.matrix.config").MatrixConfig
+def _matrix_options(kind: Any, options: Mapping[str, Any]) -> Any:
     try:
-        return config.from_mapping(options)
+        return kind.from_mapping(options)
     except ValueError as error:
         raise GameError(f"options.{error}") from None
 
