@@ -22,8 +22,6 @@ from headctl.run.report_view import STATUS_STYLES, duration_text, number_text
 _BAR_CELLS = 24
 _WINDOW = 50
 """Iterations over which speed and win rate are averaged."""
-_RATINGS = ("rating", "elo")
-"""Shown where the league reports them, as ``selfplay/<name>``."""
 
 
 class TrainingView(Protocol):
@@ -224,10 +222,6 @@ class LiveView:
         for pilot in names_in(self._record, "eval"):
             rate = _number(self._record, f"eval/{pilot}/win_rate")
             text.append(f"   {pilot} {'-' if math.isnan(rate) else f'{rate:.0%}'}")
-        for name in _RATINGS:
-            rating = _number(self._record, f"selfplay/{name}")
-            if not math.isnan(rating):
-                text.append(f"   {name} {rating:,.0f}", "bold")
         variance = _number(self._record, "ppo/explained_variance")
         kl = _number(self._record, "ppo/approx_kl")
         return text.append(f"   KL {number_text(kl, 4)}  explained variance {number_text(variance, 2)}", "dim")

@@ -98,13 +98,13 @@ def test_the_panel_shows_what_a_person_asks_for(encoding):
 
 def test_the_panel_shows_a_rating_where_there_is_one():
     pages = []
-    for more in ({}, {"selfplay/rating": 1234.4}):
+    for more in ({}, {"selfplay/rating": 1234.4, "selfplay/rating_low": 1200.0, "selfplay/rating_high": 1270.0}):
         console = screen(terminal=True)
         view = LiveView(console, "runs/x", 1_000_000)
         view.update(record(3, 40, DEFAULT_COURSES) | more)
         console.print(view.render())
         pages.append(shown(console))
-    assert ["rating 1,234" in page for page in pages] == [False, True]
+    assert ["rating 1234 (1200 to 1270)" in page for page in pages] == [False, True]
 
 
 def test_the_panel_before_the_first_record():
