@@ -15,7 +15,7 @@ from headctl.run.manifest import FileMark
 from headctl.selfplay.games import VectorGame
 from headctl.selfplay.league import OpponentPool, Snapshot
 from headctl.selfplay.opponents import League, LeagueOptions
-from headctl.selfplay.pair_games import play_pairs
+from headctl.selfplay.round_robin import play_pairs
 from headctl.selfplay.samplers import Mixture
 
 MakeGame = Callable[[int, int], VectorGame]

@@ -227,18 +227,19 @@ class OpponentStack:
             stacked[slot] = snapshot.state[name].to(stacked.device)
 
     @torch.no_grad()
-    def act(self, observation: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator) -> Actions:
-        """Draws actions of every opponent for its own rows.
+    def act(self, observation: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator | None) -> Actions:
+        """Draws actions of every opponent for its own rows, or takes the most likely ones.
 
         Args:
             observation: ``[P, M, F]``.
             masks: bool ``[P, M, K]`` for heads that are masked.
-            generator: Random stream.
+            generator: Random stream; ``None``: the most likely actions.
 
         Returns:
             Actions ``[P, M, ...]``.
         """
-        return self._heads.sample(self._outputs(observation), masks, generator)
+        outputs = self._outputs(observation)
+        return self._heads.mode(outputs, masks) if generator is None else self._heads.sample(outputs, masks, generator)
 
     def _outputs(self, observation: Tensor) -> Tensor:
         """Returns the joint outputs of the heads of all opponents ``[P, M, ...]``."""

@@ -2,8 +2,8 @@
 
 Shapes: Q pairs, N games, A seats, P players of one network, M rows of the busiest of them, F features, K choices.
 
-Unlike :mod:`headctl.selfplay.pair_games`, where everybody has the learner's network, players may come from runs with
-other networks. Each acts once per step for all his games, and those of one network act in one batched call.
+Players may come from runs with other networks. Each acts once per step for all his games, and those of one network act
+in one batched call.
 """
 
 import math
@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, stack_module_state, vmap
 
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
 from headctl.selfplay.games import DRAW, FIRST_WON, RUNNING, SECOND_WON, Observations, VectorGame
-from headctl.selfplay.league import Pilot
+from headctl.selfplay.league import Opponent, OpponentStack, Pilot, Snapshot, check_same_scheme
 from headctl.selfplay.results import MatchResult
 
 _MAX_STEPS = 1_000_000
@@ -102,6 +101,50 @@ def play_round_robin(
     return played
 
 
+def play_pairs(
+    make_game: Callable[[int, int], VectorGame],
+    policy: Policy,
+    pairs: Sequence[tuple[Opponent, Opponent]],
+    *,
+    games: int,
+    seed: int,
+) -> list[MatchResult]:
+    """Plays a match of every pair of a league, all of whose policies have one network.
+
+    Args:
+        make_game: As in :func:`play_round_robin`.
+        policy: Gives the architecture of the frozen policies; it is neither kept nor changed.
+        pairs: Who plays whom; both may be the same one.
+        games: Games of every pair; an odd number is rounded up to the next even one.
+        seed: Seed of games and players.
+
+    Returns:
+        One result per pair, from the first one's side.
+
+    Raises:
+        ValueError: Fewer than one game, or a frozen policy of another scheme.
+        RuntimeError: A game that does not end.
+    """
+    entrants: list[Entrant] = []
+    numbers: dict[tuple[str, int], int] = {}
+    for pair in pairs:
+        for place, player in enumerate(pair):
+            # Who meets himself is two players.
+            key = player.name, place if pair[0].name == pair[1].name else 0
+            if key not in numbers:
+                numbers[key] = len(entrants)
+                entrants.append(player if isinstance(player, Pilot) else Contestant(_thawed(policy, player), ""))
+    chosen = [(numbers[a.name, 0], numbers[b.name, int(a.name == b.name)]) for a, b in pairs]
+    return [played.result for played in play_round_robin(make_game, entrants, chosen, games=games, seed=seed)]
+
+
+def _thawed(policy: Policy, snapshot: Snapshot) -> Policy:
+    check_same_scheme(snapshot, policy)
+    thawed = deepcopy(policy)
+    thawed.load_state_dict(dict(snapshot.state))
+    return thawed
+
+
 def _result(outcome: Tensor, returns: Tensor) -> PairResult:
     wins, losses, draws = ((outcome == code).sum() for code in (FIRST_WON, SECOND_WON, DRAW))
     error = float(returns.std()) / math.sqrt(len(returns)) if len(returns) > 1 else math.nan
@@ -173,28 +216,22 @@ class _Group:
     """Policies of one network, acting in one batched call."""
 
     def __init__(self, contestants: Sequence[Contestant], rows: Sequence[Tensor], generator: torch.Generator) -> None:
-        policies = [contestant.policy for contestant in contestants]
-        self._heads, self._greedy = policies[0].action_heads, contestants[0].greedy
+        self._heads, self._greedy = contestants[0].policy.action_heads, contestants[0].greedy
         self._generator = generator
-        self._base = deepcopy(policies[0]).to("meta")
-        device = rows[0].device
-        params, buffers = stack_module_state(policies)  # pyright: ignore[reportArgumentType] - a list of modules is one
-        self._state = {name: part.detach().to(device) for name, part in (params | buffers).items()}
+        self._stack = OpponentStack(contestants[0].policy, len(contestants))
+        for slot, contestant in enumerate(contestants):
+            self._stack.load(slot, Snapshot.of(contestant.policy, 0))
         # Not all have equally many games: the rows of the others are filled up with their first, whose draws are lost.
         longest = max(len(own) for own in rows)
         self._rows = torch.stack([torch.cat([own, own[:1].expand(longest - len(own))]) for own in rows])
-        places = torch.arange(longest, device=device)
+        places = torch.arange(longest, device=rows[0].device)
         self._real = torch.stack([places < len(own) for own in rows])
 
     def __call__(self, game: VectorGame, seen: Observations, actions: Actions) -> None:
-        def outputs(state: dict[str, Tensor], own: Tensor) -> Tensor:
-            return functional_call(self._base, state, (own,))[0]
-
-        params = vmap(outputs)(self._state, seen.observation.flatten(0, 1)[self._rows])
         masks = {name: mask.flatten(0, 1)[self._rows] for name, mask in seen.masks.items()}
-        heads = self._heads
-        drawn = heads.mode(params, masks) if self._greedy else heads.sample(params, masks, self._generator)
-        for name, action in heads.to_game(drawn).items():
+        observation = seen.observation.flatten(0, 1)[self._rows]
+        drawn = self._stack.act(observation, masks, None if self._greedy else self._generator)
+        for name, action in self._heads.to_game(drawn).items():
             _storage(actions, name, action, 2, game)[self._rows[self._real]] = action[self._real]
 
 

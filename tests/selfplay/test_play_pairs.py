@@ -7,9 +7,9 @@ import torch
 from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
 from headctl.policy.network import Policy
 from headctl.selfplay.league import Pilot, Snapshot
-from headctl.selfplay.pair_games import play_pairs
 from headctl.selfplay.parallel_env import ParallelEnvGame
 from headctl.selfplay.results import MatchResult
+from headctl.selfplay.round_robin import play_pairs
 from tests.helpers.games import BIASED_RPS, MatrixGame, Skirmish, first_mover
 from tests.helpers.players import set_preference
 
