@@ -18,12 +18,15 @@ from headctl.commands.base import examples, print_json, refusals
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-@click.option("--follow", is_flag=True, help="Go on with a run in progress, until it is finished or Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Go on with a run in progress, until it ends or Ctrl-C.")
 @click.option("--every", type=click.FloatRange(min=0.1), default=2.0, help="Seconds between two looks. Default: 2.")
 @refusals
 def inspect(run: Path, *, as_json: bool, follow: bool, every: float) -> None:
-    """Say what every head of RUN did, why, and what to change."""
-    from headctl.run import report, report_view  # noqa: PLC0415 - --help must not load it
+    """Say what every head of RUN did, why, and what to change.
+
+    --follow ends with the training, also where that was stopped; of a run that nobody trains it waits for somebody to.
+    """
+    from headctl.run import lock, report, report_view  # noqa: PLC0415 - --help must not load it
 
     console = report_view.make_console()
     shown: list[Any] = []
@@ -42,7 +45,15 @@ def inspect(run: Path, *, as_json: bool, follow: bool, every: float) -> None:
         console.print(report_view.render_report(found, width=console.width))
         return found.finished
 
+    trained = False
     while not look() and follow:
+        held = lock.is_held(run)
+        if trained and held is False:
+            # What it wrote between the last look and its end.
+            if not look():
+                click.echo(f"{run}: the training has stopped before its end; headctl train {run} --resume", err=True)
+            return
+        trained = trained or bool(held)
         time.sleep(every)
 
 

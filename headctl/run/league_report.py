@@ -14,10 +14,10 @@ from headctl.run.formats import migrated
 from headctl.run.keeper import LeagueKeeper
 from headctl.run.report import RunReader
 from headctl.run.tournament import Table, payoff_between, table_of
-from headctl.selfplay.league import Pilot, Snapshot
+from headctl.selfplay.league import Pilot
 from headctl.selfplay.opponents import LEARNER, League
 from headctl.selfplay.payoff import PayoffMatrix
-from headctl.selfplay.round_robin import Contestant, Entrant
+from headctl.selfplay.round_robin import Contestant, Entrant, thawed
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +90,13 @@ def report_league(run_dir: Path, games: int | None = None, seed: int | None = No
         entrants: dict[str, Entrant] = {LEARNER: Contestant(policy, kind)}
         for opponent in opponents:
             entrants[opponent.name] = (
-                opponent if isinstance(opponent, Pilot) else Contestant(_copy(policy, opponent), kind)
+                opponent if isinstance(opponent, Pilot) else Contestant(thawed(policy, opponent), kind)
             )
         payoff = payoff_between(lobby.make_game, entrants, games=games, seed=seed or config.evaluation.seed)
     league.refresh()
     probabilities = dict(zip([each.name for each in opponents], league.probabilities().tolist(), strict=True))
     anchor = league.rating_anchor
     return LeagueReport(agent_steps, table_of(payoff, anchor), probabilities, _kinds(league), games is not None)
-
-
-def _copy(policy: Any, snapshot: Snapshot) -> Any:
-    from copy import deepcopy  # noqa: PLC0415 - used once
-
-    other = deepcopy(policy)
-    other.load_state_dict(dict(snapshot.state))
-    return other
 
 
 def _kinds(league: League) -> dict[str, str]:

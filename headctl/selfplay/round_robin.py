@@ -133,16 +133,25 @@ def play_pairs(
             key = player.name, place if pair[0].name == pair[1].name else 0
             if key not in numbers:
                 numbers[key] = len(entrants)
-                entrants.append(player if isinstance(player, Pilot) else Contestant(_thawed(policy, player), ""))
+                entrants.append(player if isinstance(player, Pilot) else Contestant(thawed(policy, player), ""))
     chosen = [(numbers[a.name, 0], numbers[b.name, int(a.name == b.name)]) for a, b in pairs]
     return [played.result for played in play_round_robin(make_game, entrants, chosen, games=games, seed=seed)]
 
 
-def _thawed(policy: Policy, snapshot: Snapshot) -> Policy:
+def thawed(policy: Policy, snapshot: Snapshot) -> Policy:
+    """Returns a policy with the weights of a snapshot.
+
+    Args:
+        policy: Gives the architecture; it is not changed.
+        snapshot: The weights.
+
+    Raises:
+        ValueError: A snapshot of another scheme.
+    """
     check_same_scheme(snapshot, policy)
-    thawed = deepcopy(policy)
-    thawed.load_state_dict(dict(snapshot.state))
-    return thawed
+    frozen = deepcopy(policy)
+    frozen.load_state_dict(dict(snapshot.state))
+    return frozen
 
 
 def _result(outcome: Tensor, returns: Tensor) -> PairResult:

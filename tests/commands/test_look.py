@@ -4,6 +4,7 @@ import re
 from click.testing import CliRunner
 
 from headctl.cli import main
+from headctl.run.lock import RunLock
 from tests.helpers.synthetic_run import DEFAULT_COURSES, make_run, record
 
 
@@ -32,6 +33,27 @@ def test_following_a_run_ends_when_it_is_finished(tmp_path, monkeypatch):
     looks = re.findall(r'^  "agent_steps": (\d+)', result.stdout, re.MULTILINE)
     assert looks == ["500000", "750000", "1000000"]  # what is not new is not shown again
     assert "finished" in headctl("inspect", run, "--follow").stdout
+
+
+def test_following_a_run_ends_when_its_training_is_stopped(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", done=20)
+    training = RunLock(run)
+    waits = []
+
+    def wait(seconds):
+        """Nobody trains it at first, then somebody does for a while, and is killed."""
+        waits.append(seconds)
+        if len(waits) == 2:
+            training.__enter__()
+        if len(waits) == 4:
+            training.__exit__(None, None, None)
+        assert len(waits) < 5, "it goes on waiting for a training that has ended"
+
+    monkeypatch.setattr("headctl.commands.look.time.sleep", wait)
+    result = headctl("inspect", run, "--follow", "--json")
+    assert result.exit_code == 0, result.output
+    assert len(waits) == 4
+    assert "has stopped before its end" in result.stderr
 
 
 def test_several_runs_are_compared(tmp_path):
