@@ -194,10 +194,14 @@ def air_at(altitude: float) -> Air:
         log_ratio = LOG_TROPOPAUSE + (11000.0 - h) / 6341.62
         air.lapse = 1.0 / 6341.62
         air.sound_lapse = 0.0
-    air.density = 1.225 * exp_of(log_ratio)
     air.inverse_sound = wp.sqrt(per_temperature * PER_SOUND_SQUARED)
-    air.ratio_max = exp_of(1.12 * log_ratio)
-    air.ratio_mil = exp_of(1.18 * log_ratio)
+    ratio = exp_of(log_ratio)
+    air.density = 1.225 * ratio
+    # exp(0.06 ln s), a short series as ln s lies in [-3.5, 0.05]: relative error below 2e-7.
+    x = 0.06 * log_ratio
+    root = ((((0.0083333333 * x + 0.041666667) * x + 0.16666667) * x + 0.5) * x + 1.0) * x + 1.0
+    air.ratio_max = ratio * root * root
+    air.ratio_mil = air.ratio_max * root
     return air
 
 

@@ -76,7 +76,8 @@ def tracked(missile: Missile, los: wp.vec3, goal_forward: wp.vec3, rules: Rules,
     sees = (
         along >= rules.missile_view_cos
         and wp.dot(axis, los) >= rules.missile_gimbal_cos
-        and wp.dot(goal_forward, los) >= wp.cos(rules.missile_aspect)
+        # Unit vectors are so to a rounding: a seeker of all aspects sees what comes exactly head-on.
+        and wp.dot(goal_forward, los) >= wp.cos(rules.missile_aspect) - 1.0e-6
     )
     if sees:
         across = los - missile.seeker * along
@@ -170,17 +171,17 @@ def launched(own: Motion, los: wp.vec3, target: int) -> Missile:
 
 
 @wp.func
-def missile_reach(own: Motion, goal_speed: float, view: Sight, rules: Rules) -> float:
+def missile_reach(own: Motion, goal_speed: float, view: Sight, rules: Rules, density: float) -> float:
     """Largest range in m at which a missile fired now reaches a target that flies on straight.
 
     After burn-out a missile slows as ``v' = -k v^2``, so it has flown ``S(t) = S_b + ln(1 + k v_b (t - t_b)) / k``. It
     reaches a target at range R, aspect A and speed V at time t if ``R <= sqrt(S^2 - (V t sin A)^2) - V t cos A``; the
     best t is where its speed has fallen to the target's speed along the line of sight, or the least it may have.
+    ``density`` is that of the air around ``own``.
     """
-    air = thin_air_at(-own.position[2])
     empty = rules.missile_mass - rules.missile_burn_rate * rules.missile_burn
     mean = 0.5 * (rules.missile_mass + empty)
-    decay = 0.5 * air.density * rules.missile_area * (rules.missile_drag + 0.3) / empty
+    decay = 0.5 * density * rules.missile_area * (rules.missile_drag + 0.3) / empty
     gain = rules.missile_thrust * rules.missile_burn / mean
     # Drag during the burn, at the mean of the speeds of a burn without drag.
     middle = own.speed + 0.5 * gain

@@ -19,7 +19,7 @@ from headctl_envs.dogfight.maneuvers import (
     hold_lever,
     tracking_plan,
 )
-from headctl_envs.dogfight.missiles import missile_reach, time_to_go
+from headctl_envs.dogfight.missiles import missile_reach, thin_air_at, time_to_go
 from headctl_envs.dogfight.threats import incoming
 from headctl_envs.dogfight.weapons import WEAPON_FLARE, WEAPON_GUN, WEAPON_MISSILE, gun_damage_rate
 from headctl_envs.dogfight.world import GUIDED, Rules, World
@@ -187,7 +187,8 @@ def weapon_choice(
         weapon = WEAPON_GUN
     elif world.mask_weapon[n, s, WEAPON_MISSILE] and (salvo != 0 or not guides_missile(world, rules, n, s)):
         target = world.motion[n, world.target[n, s]]
-        reach = missile_reach(world.motion[n, s], target.speed, world.view[n, s], rules)
+        density = thin_air_at(-world.motion[n, s].position[2]).density
+        reach = missile_reach(world.motion[n, s], target.speed, world.view[n, s], rules, density)
         if world.view[n, s].range < envelope * reach:
             weapon = WEAPON_MISSILE
     return weapon

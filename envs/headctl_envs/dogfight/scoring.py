@@ -43,7 +43,7 @@ def advantage(own: Motion, other: Motion, view: Sight, rules: Rules) -> float:
     """
     angles = 1.0 - 0.5 * (view.ata + view.aa) / wp.pi
     near = 0.3 + 0.7 * exp_of(-wp.abs(view.range - 500.0) / 2000.0)
-    aim = exp_of(-view.ata / 0.15) * exp_of(-wp.max(view.range - rules.gun_range_max, 0.0) / 600.0)
+    aim = exp_of(-view.ata / 0.15 - wp.max(view.range - rules.gun_range_max, 0.0) / 600.0)
     energy = -own.position[2] + 0.5 * own.speed * own.speed / G
     other_energy = -other.position[2] + 0.5 * other.speed * other.speed / G
     height = wp.max(-own.position[2] - rules.floor_m, 0.0)

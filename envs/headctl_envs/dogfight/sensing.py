@@ -12,6 +12,7 @@ from headctl_envs.dogfight.features import (
     WORLD_OWN,
 )
 from headctl_envs.dogfight.flight import (
+    Air,
     Airframe,
     G,
     Motion,
@@ -143,11 +144,10 @@ def bury(arena: Arena, rules: Rules, n: int, s: int, row: wp.array[wp.float32]) 
 
 @wp.func
 def observe_own(
-    arena: Arena, rules: Rules, airframe: Airframe, n: int, s: int, own: Motion, rows: wp.array2d[OwnBlock]
+    arena: Arena, rules: Rules, airframe: Airframe, air: Air, n: int, s: int, own: Motion, rows: wp.array2d[OwnBlock]
 ) -> None:
-    """Writes the features about the observer and the masks."""
+    """Writes the features about the observer and the masks; ``air`` is the air around it."""
     altitude = -own.position[2]
-    air = air_at(altitude)
     mach = own.speed * air.inverse_sound
     slope = lift_per_weight(airframe, air, own.speed)
     lift = wp.clamp(own.load_factor, airframe.lift_min * slope, airframe.lift_max * slope)
@@ -183,7 +183,7 @@ def observe_own(
 
 @wp.func
 def observe_stores(
-    arena: Arena, rules: Rules, flying: int, n: int, s: int, own: Motion, rows: wp.array2d[StoreBlock]
+    arena: Arena, rules: Rules, air: Air, flying: int, n: int, s: int, own: Motion, rows: wp.array2d[StoreBlock]
 ) -> None:
     """Writes the features about missiles and flares on board, and their masks."""
     target = arena.seats[n, s].target
@@ -192,7 +192,7 @@ def observe_stores(
     may_launch = wp.bool(False)
     may_drop = flare_legal(arena, n, s)
     if rules.missiles > 0.0:
-        reach = missile_reach(own, arena.seats[n, target].motion.speed, view, rules)
+        reach = missile_reach(own, arena.seats[n, target].motion.speed, view, rules, air.density)
         may_launch = missile_legal(arena, rules, reach, n, s)
         envelope = wp.min(view.range / wp.max(reach, 1.0), 2.0)
     arena.mask_weapon[n, s, WEAPON_MISSILE] = may_launch
@@ -346,9 +346,10 @@ def observe(arena: Arena, rules: Rules, airframes: wp.array[Airframe], flying: i
         return
     own = arena.seats[n, s].motion
     axes = axes_of(own, rules)
-    observe_own(arena, rules, airframes[s], n, s, own, seen.own)
+    air = air_at(-own.position[2])
+    observe_own(arena, rules, airframes[s], air, n, s, own, seen.own)
     if rules.armed != 0:
-        observe_stores(arena, rules, flying, n, s, own, seen.stores)
+        observe_stores(arena, rules, air, flying, n, s, own, seen.stores)
     if rules.team == 1:
         foe = arena.seats[n, s].target
         seen.enemies[n, s, 0] = enemy_block(

@@ -245,11 +245,18 @@ def move_on(arena: Arena, rules: Rules, n: int) -> None:
 
 @wp.func
 def measure(arena: Arena, rules: Rules, n: int) -> None:
-    """Adds the angles to the views of game ``n``."""
+    """Adds the angles to the views of game ``n``.
+
+    Of two who look at each other, the aspect angle of one is what the ATA of the other lacks to pi.
+    """
     for s in range(rules.seats):
         view = arena.seats[n, s].view
         arena.seats[n, s].view.ata = angle_between(view.own_forward, view.los)
-        arena.seats[n, s].view.aa = angle_between(view.other_forward, view.los)
+        if rules.team > 1:
+            arena.seats[n, s].view.aa = angle_between(view.other_forward, view.los)
+    if rules.team == 1:
+        for s in range(rules.seats):
+            arena.seats[n, s].view.aa = wp.pi - arena.seats[n, 1 - s].view.ata
 
 
 @wp.func
