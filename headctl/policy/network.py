@@ -60,7 +60,8 @@ class ObservationNormalizer(nn.Module):
         """Returns what :meth:`forward` does with given statistics, which broadcast over the rows."""
         constant = variance <= (_CONSTANT * mean).square()
         scale = torch.rsqrt(variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
-        return ((observation - mean) * scale).clamp(-_CLIP, _CLIP).nan_to_num(nan=0.0)
+        # In place: over a whole rollout every further block of memory costs as much as the arithmetic.
+        return (observation - mean).mul_(scale).clamp_(-_CLIP, _CLIP).nan_to_num_(nan=0.0)
 
     @torch.no_grad()
     def update(self, observation: Tensor) -> None:
@@ -71,7 +72,9 @@ class ObservationNormalizer(nn.Module):
         size = batch.shape[0]
         if size == 0:
             return
-        variance, mean = torch.var_mean(batch, dim=0, correction=0)
+        # In two passes, which are as exact as torch.var_mean and on the CPU several times as fast across rows.
+        mean = batch.mean(0)
+        variance = (batch - mean).square_().mean(0)
         share = (size / (self.count + size)).to(mean.dtype)
         difference = mean - self.mean
         self.variance.lerp_(variance, share).add_(difference.square() * (share * (1.0 - share)))
