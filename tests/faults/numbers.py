@@ -28,17 +28,15 @@ def nan_in(term: str, calls: range) -> Iterator[None]:
         count += 1
         if count not in calls:
             return losses_of(self, batch)
-        if term == "log_prob":
-            with _nan_evaluation(self, "log_prob"):
-                return losses_of(self, batch)
-        if term == "entropy":
-            with _nan_evaluation(self, "entropy"):
-                return losses_of(self, batch)
         found = losses_of(self, batch)
         if term == "gradient":
             weight = next(self.policy.parameters())
             # Finite itself, with a gradient that is not: the slope of a root at 0.
             return found._replace(value=found.value + (weight * 0.0).sum().abs().sqrt())
+        if term == "log_prob":
+            return found._replace(log_prob=found.log_prob * math.nan, policy=found.policy * math.nan)
+        if term == "entropy":
+            return found._replace(sums=found.sums * math.nan, bonus=found.bonus * math.nan)
         name = term.removesuffix("_loss")
         return found._replace(**{name: getattr(found, name) * math.nan})
 
@@ -47,22 +45,6 @@ def nan_in(term: str, calls: range) -> Iterator[None]:
         yield
     finally:
         PPOLearner.losses = losses_of  # type: ignore[method-assign]
-
-
-@contextmanager
-def _nan_evaluation(learner: PPOLearner, column: str) -> Iterator[None]:
-    heads = learner.policy.action_heads
-    evaluate = heads.evaluate
-
-    def broken(*args: Any) -> Any:
-        evaluation = evaluate(*args)
-        return evaluation._replace(**{column: getattr(evaluation, column) * math.nan})
-
-    heads.evaluate = broken  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del heads.evaluate  # the method of the class again
 
 
 def number_drill(work: Path) -> Outcome:

@@ -193,7 +193,7 @@ def test_a_browser_draws_everything_without_an_error(flown, tmp_path):
       await new Promise((done) => setTimeout(done, 200));
       document.body.dataset.zoom = document.getElementById("head-2").layout.xaxis.range.join(" ");
       const drawn = [...document.querySelectorAll(".chart")].map((chart) =>
-        chart.querySelectorAll("path.js-line, .point, .gl-container canvas").length > 0);
+        chart.querySelectorAll("path.js-line, .point, .heatmaplayer image, .gl-container canvas").length > 0);
       document.body.dataset.charts = drawn.length; document.body.dataset.drawn = drawn.filter(Boolean).length;
       document.body.dataset.lanes = document.querySelectorAll("#fight-0 .lanes .point").length;
     """

@@ -26,6 +26,16 @@ checkpoint: {every: 300, keep: 1}
 run: {tensorboard: false}
 """
 
+SOLVED = """
+total_steps: 256
+game: {name: matrix, num_games: 32}
+policy: {hidden: [8]}
+ppo: {rollout_steps: 4, epochs: 1, minibatch_size: 64}
+evaluation: {games: 8}
+run: {tensorboard: false}
+"""
+"""A game whose answer is known."""
+
 
 def train_to(run_dir, total_steps=1500, *, resume=False):
     config = parse_config(TINY, [f"total_steps={total_steps}"])
@@ -58,9 +68,13 @@ def test_a_training_leaves_a_whole_run_behind(run, capsys):
     assert len(list((run / "checkpoints").glob("*.pt"))) == 1
 
 
-def test_every_logged_metric_is_documented_and_the_other_way_round(run):
-    records = read_metrics(run / "metrics.jsonl")
-    logged = {key: find_metric(key) for key in records[-1]}
+def test_every_logged_metric_is_documented_and_the_other_way_round(run, tmp_path):
+    config = parse_config(SOLVED, ())
+    create_run_folder(tmp_path / "solved", config)
+    assert train(config, tmp_path / "solved", make_console(), resume=False) == 0
+    # A game whose answer is known tells more than one whose answer nobody knows.
+    ends = [read_metrics(folder / "metrics.jsonl")[-1] for folder in (run, tmp_path / "solved")]
+    logged = {key: find_metric(key) for end in ends for key in end}
     assert [key for key, metric in logged.items() if metric is None] == []
     missing = {metric.name for metric in METRICS} - {metric.name for metric in logged.values() if metric}
     assert missing == set()

@@ -273,7 +273,14 @@ def broken(fault, first, last, *overrides):
     options = f"{{fault: {fault}, first: {first}, last: {last}}}"
     game = f"game={{name: 'tests.faults.broken_games:Broken', num_games: 4, options: {options}}}"
     Broken.decisions = 0
-    return config_of(game, "faults={max_skipped: 2, max_restores: 2}", *overrides)
+    # Nobody but the learner plays: the decisions of the process are those of its rollouts.
+    alone = (
+        "selfplay.opponents.nash=0",
+        "selfplay.payoff.every=0",
+        "selfplay.roles.main_exploiter.share=0",
+        "selfplay.roles.league_exploiter.share=0",
+    )
+    return config_of(game, "faults={max_skipped: 2, max_restores: 2}", *alone, *overrides)
 
 
 def test_after_several_skipped_updates_the_last_good_checkpoint_is_restored(tmp_path):
