@@ -14,6 +14,7 @@ from headctl.policy.network import Policy
 from headctl.run.changes import changed_keys, may_change, may_change_text
 from headctl.run.checkpoint import Checkpoint, CheckpointError, newest_usable
 from headctl.run.config import RunConfig
+from headctl.run.folder import RunFolderError
 from headctl.run.formats import migrated
 from headctl.run.scheme import check_scheme
 from headctl.selfplay.catalog import make
@@ -116,3 +117,25 @@ def _short(value: object) -> str:
 def warn(text: str) -> None:
     """Says something that was survived, where nobody listens more closely."""
     warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def check_same_game(name: str, other: RunConfig, source: str, config: RunConfig, game: VectorGame) -> None:
+    """Refuses a run that was trained in a game with other observations or heads.
+
+    Args:
+        name: What the user called it.
+        other: Its configuration.
+        source: What the user called the game that is played.
+        config: The configuration of that game.
+        game: One of these games.
+
+    Raises:
+        RunFolderError: It was trained in another game.
+    """
+    theirs = make(other.game.name, other.game.options, num_games=1, seed=0, gamma=other.ppo.gamma)
+    if theirs.observation_dim != game.observation_dim or theirs.action_space != game.action_space:
+        raise RunFolderError(
+            f"{name} was trained in another game: {other.game.name} with {theirs.observation_dim} observations and "
+            f"heads {theirs.action_space}; {source} has {config.game.name} with {game.observation_dim} "
+            f"and {game.action_space}"
+        )

@@ -8,7 +8,7 @@ import torch
 
 from headctl.messages import unknown_name
 from headctl.policy.network import Policy
-from headctl.run.agent import build_agent, check_config, fitting, load_agent
+from headctl.run.agent import build_agent, check_config, check_same_game, fitting, load_agent
 from headctl.run.checkpoint import (
     CHECKPOINTS,
     LEAGUE,
@@ -130,14 +130,7 @@ class Lobby:
                 f"{CHECKPOINTS}/ or {LEAGUE}/"
             )
         loaded = load_player(name)
-        theirs = make(loaded.config.game.name, loaded.config.game.options, num_games=1, seed=0)
-        mine = self.game
-        if theirs.observation_dim != mine.observation_dim or theirs.action_space != mine.action_space:
-            raise RunFolderError(
-                f"{name} was trained in another game: {loaded.config.game.name} with {theirs.observation_dim} "
-                f"observations and heads {theirs.action_space}; {self._source} has {self.config.game.name} with "
-                f"{mine.observation_dim} and {mine.action_space}"
-            )
+        check_same_game(name, loaded.config, self._source, self.config, self.game)
         return loaded
 
 

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from headctl.messages import unknown_name
-from headctl.run.agent import load_agent
+from headctl.run.agent import check_same_game, load_agent
 from headctl.run.callbacks import Callback
 from headctl.run.checkpoint import list_checkpoints
 from headctl.run.config import ConfigError, RunConfig
@@ -146,14 +146,7 @@ class Arena:
             raise RunFolderError(f"{unknown_name('opponent', name, self.pilots)}, or the folder of a run")
         check_run_folder(Path(name))
         other = RunReader.config_of(Path(name))
-        theirs = make(other.game.name, other.game.options, num_games=1, seed=0, gamma=other.ppo.gamma)
-        mine = self._sample
-        if theirs.observation_dim != mine.observation_dim or theirs.action_space != mine.action_space:
-            raise RunFolderError(
-                f"{name} was trained in another game: {other.game.name} with {theirs.observation_dim} observations and "
-                f"heads {theirs.action_space}; {self.run_dir} has {self.config.game.name} with {mine.observation_dim} "
-                f"and {mine.action_space}"
-            )
+        check_same_game(name, other, str(self.run_dir), self.config, self._sample)
         return PolicyPlayer(load_agent(other, Path(name))[0])
 
     def play(self, opponent: Player, games: int | None = None) -> MatchResult:
