@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from headctl.run.charts import AMBER, INK, Chart, learning_layout, line, plain, plain_layout
-from headctl.run.league_games import LeagueGames, scores
+from headctl.run.league_games import LeagueGames, scores, shown_name
 from headctl.run.report import RunReader
 
 _COLOURS = [[0.0, "#c1403d"], [0.5, "#f4f1ec"], [1.0, "#1f6f8b"]]
@@ -14,10 +14,11 @@ _COLOURS = [[0.0, "#c1403d"], [0.5, "#f4f1ec"], [1.0, "#1f6f8b"]]
 def payoff_chart(games: LeagueGames) -> Chart:
     """Returns the payoff matrix as a heat map, the strongest player first; blank where two have never met."""
     payoff, names = games.payoff, [rating.name for rating in games.ratings]
+    labels = [shown_name(name) for name in names]
     shown = scores(payoff, names)
     tips = [[_tip(games, row, column) for column in names] for row in names]
     trace: Chart = {
-        "type": "heatmap", "x": names, "y": names, "z": [plain(row, 4) for row in shown], "text": tips,
+        "type": "heatmap", "x": labels, "y": labels, "z": [plain(row, 4) for row in shown], "text": tips,
         "hovertemplate": "%{text}<extra></extra>", "zmin": 0, "zmax": 1, "colorscale": _COLOURS,
         "xgap": 1, "ygap": 1, "colorbar": {"tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
     }  # fmt: skip
@@ -30,12 +31,13 @@ def payoff_chart(games: LeagueGames) -> Chart:
 
 
 def _tip(games: LeagueGames, row: str, column: str) -> str:
+    first, second = shown_name(row), shown_name(column)
     if row == column:
-        return row
+        return first
     result = games.payoff.result(row, column)
     if not result.games:
-        return f"{row} and {column} have never met"
-    return f"{row} against {column}: {result.wins} won, {result.losses} lost, {result.draws} drawn"
+        return f"{first} and {second} have never met"
+    return f"{first} against {second}: {result.wins} won, {result.losses} lost, {result.draws} drawn"
 
 
 def ratings_chart(games: LeagueGames) -> Chart:
@@ -51,7 +53,7 @@ def ratings_chart(games: LeagueGames) -> Chart:
         f"{rating.games} games, {rating.score:.0%} of the points, {rating.draw_rate:.0%} draws" for rating in ratings
     ]
     trace: Chart = {
-        "type": "scatter", "mode": "markers", "x": plain(values), "y": [rating.name for rating in ratings],
+        "type": "scatter", "mode": "markers", "x": plain(values), "y": [shown_name(rating.name) for rating in ratings],
         "error_x": bars, "text": tips, "hovertemplate": "%{y}: %{x:.0f}<br>%{text}<extra></extra>",
         "marker": {"size": 9, "color": INK}, "showlegend": False,
     }  # fmt: skip

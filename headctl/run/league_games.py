@@ -7,6 +7,7 @@ pictures, pages.
 import contextlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from headctl.selfplay.payoff import PayoffError, PayoffMatrix
 from headctl.selfplay.rating import Rating, bradley_terry
 
 _MAX_BYTES = 16 << 20
+_SNAPSHOT = re.compile(r"(\d{12})(_.+)?")
 
 
 class LeagueGames(NamedTuple):
@@ -74,3 +76,13 @@ def scores(payoff: PayoffMatrix, names: Sequence[str]) -> Floats:
     rows = [payoff.index(name) for name in names]
     points, games = (matrix[np.ix_(rows, rows)] for matrix in (payoff.points, payoff.games))
     return np.divide(points, games, out=np.full(points.shape, math.nan), where=games > 0)
+
+
+def shown_name(name: str) -> str:
+    """Returns the name of a player for people.
+
+    Snapshots are called by their age in twelve digits, so that files sort; people read ``@6029312``, which after the
+    name of a run is also how commands address the snapshot.
+    """
+    match = _SNAPSHOT.fullmatch(name)
+    return f"@{int(match[1])}{match[2] or ''}" if match else name

@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from headctl.run.findings import steps_text
-from headctl.run.league_games import LeagueGames, scores
+from headctl.run.league_games import LeagueGames, scores, shown_name
 from headctl.run.report import RunReader
 from headctl.selfplay.payoff import PayoffMatrix
 from headctl.selfplay.rating import Rating
@@ -47,8 +47,9 @@ def _draw_matrix(axes: Axes, payoff: PayoffMatrix, names: Sequence[str]) -> None
     colours = LinearSegmentedColormap.from_list("score", [LOST, EVEN, WON])
     axes.imshow(np.ma.masked_invalid(shown), cmap=colours, vmin=0.0, vmax=1.0)
     axes.set_title("score of the row against the column, a draw is half a win", loc="left", fontsize=11, color=INK)
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
+    labels = [shown_name(name) for name in names]
+    axes.set_xticks(range(len(names)), labels, rotation=90)
+    axes.set_yticks(range(len(names)), labels)
     axes.tick_params(colors=MUTED, labelsize=8, length=0)
     for spine in axes.spines.values():
         spine.set_color(GRID)
@@ -65,7 +66,7 @@ def _draw_ratings(axes: Axes, ratings: Sequence[Rating]) -> None:
     for place, rating in enumerate(ratings):
         axes.plot([rating.low, rating.high], [place, place], color=INK, linewidth=4, alpha=0.25, solid_capstyle="round")
         axes.plot([rating.rating], [place], "o", color=INK, markersize=5)
-    axes.set_yticks(range(len(ratings)), [rating.name for rating in ratings])
+    axes.set_yticks(range(len(ratings)), [shown_name(rating.name) for rating in ratings])
     axes.set_ylim(len(ratings) - 0.5, -0.5)
     _plain(axes)
 

@@ -4,14 +4,19 @@ import math
 from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
 from rich.text import Text
 
+from headctl.run.league_games import shown_name
 from headctl.run.report_view import make_table
 from headctl.run.tournament import Standing, Table
 from headctl.selfplay.payoff import PayoffMatrix
 
 _CROSS_MAX = 12
 """Players up to whom the cross table fits a terminal; beyond, the picture shows it."""
+
+_NAME_MAX = 16
+"""Letters of a name that every terminal shows in one line."""
 
 
 def tournament_tables(table: Table) -> RenderableType:
@@ -25,21 +30,37 @@ def tournament_tables(table: Table) -> RenderableType:
 def standings_table(table: Table) -> RenderableType:
     """Returns one row per player, the strongest first."""
     anchor = f"{table.anchor} is 1000" if table.anchor else "the mean is 1000"
-    view = make_table("Standings", f"rating: Bradley-Terry, {anchor}, draws are half a win; nash: share in the mixture")
+    view = make_table(
+        "Standings",
+        f"rating: Bradley-Terry with 95 % interval, {anchor}, draws are half a win; nash: share in the mixture",
+    )
     view.add_column("#", justify="right")
-    view.add_column("player", style="bold", overflow="fold")
-    for column in ("rating", "95 % interval", "score", "wins", "losses", "draws", "games", "nash"):
+    _add_names(view, table)
+    for column in ("rating", "95 %", "score", "wins", "losses", "draws", "games", "nash"):
         view.add_column(column, justify="right", no_wrap=True)
     for place, standing in enumerate(table.standings, start=1):
         view.add_row(str(place), *_cells(standing))
     return view
 
 
+def _add_names(view: RichTable, table: Table) -> None:
+    """Adds the column of names, which no narrow terminal may squeeze to a few letters a line."""
+    longest = max((len(shown_name(standing.rating.name)) for standing in table.standings), default=0)
+    view.add_column("player", style="bold", overflow="fold", min_width=min(longest, _NAME_MAX))
+
+
 def _cells(standing: Standing) -> list[str]:
     rating, result = standing.rating, standing.result
     counts = [str(count) for count in (result.wins, result.losses, result.draws, result.games)]
-    interval = f"{rating.low:.0f} .. {rating.high:.0f}"
-    return [rating.name, f"{rating.rating:.0f}", interval, percent(rating.score), *counts, percent(standing.nash)]
+    interval = f"{rating.low:.0f}..{rating.high:.0f}"
+    return [
+        shown_name(rating.name),
+        f"{rating.rating:.0f}",
+        interval,
+        percent(rating.score),
+        *counts,
+        percent(standing.nash),
+    ]
 
 
 def cross_table(table: Table) -> RenderableType:
@@ -48,11 +69,11 @@ def cross_table(table: Table) -> RenderableType:
     view = make_table(
         "Score of the row against the column, %", "a draw is half a win; half of the games from each seat"
     )
-    view.add_column("", style="bold", overflow="fold")
+    view.add_column("", style="bold", overflow="fold", min_width=_NAME_MAX)
     for place, _ in enumerate(names, start=1):
         view.add_column(f"#{place}", justify="right", no_wrap=True)
     for place, name in enumerate(names, start=1):
-        view.add_row(f"{place} {name}", *(_score(table.payoff, name, other) for other in names))
+        view.add_row(f"{place} {shown_name(name)}", *(_score(table.payoff, name, other) for other in names))
     return view
 
 
@@ -87,19 +108,22 @@ def league_table(table: Table, probabilities: Mapping[str, float], kinds: Mappin
         kinds: What everybody is: learner, snapshot, anchor, pilot.
     """
     anchor = f"{table.anchor} is 1000" if table.anchor else "the mean is 1000"
-    caption = f"rating: Bradley-Terry, {anchor}, draws are half a win; draw: probability to be the next opponent"
+    caption = (
+        f"rating: Bradley-Terry with 95 % interval, {anchor}, draws are half a win; "
+        "decided: share won of the decided games; drawn: probability to be the next opponent"
+    )
     view = make_table("League", caption)
-    view.add_column("player", style="bold", overflow="fold")
-    view.add_column("kind")
-    for column in ("rating", "95 % interval", "games", "score", "won of decided", "nash", "draw"):
+    _add_names(view, table)
+    view.add_column("kind", no_wrap=True)
+    for column in ("rating", "95 %", "games", "score", "decided", "nash", "drawn"):
         view.add_column(column, justify="right", no_wrap=True)
     for standing in table.standings:
         rating, result = standing.rating, standing.result
         view.add_row(
-            rating.name,
+            shown_name(rating.name),
             kinds.get(rating.name, ""),
             f"{rating.rating:.0f}",
-            f"{rating.low:.0f} .. {rating.high:.0f}",
+            f"{rating.low:.0f}..{rating.high:.0f}",
             str(result.games),
             percent(rating.score),
             percent(result.win_rate),

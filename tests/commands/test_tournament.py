@@ -43,12 +43,19 @@ def train(folder, name, *overrides):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs of one game whose networks differ, one of another game, and one without opponents."""
+    """Two runs of one game whose networks differ, one of another game, and one whose league has not played."""
     folder = tmp_path_factory.mktemp("tournament")
     return {
         "small": train(folder, "small"),
         "large": train(folder, "large", "policy.hidden=[12, 12]", "seed=4"),
         "pennies": train(folder, "pennies", "game.options={game: matching_pennies}", "total_steps=600"),
+        "unplayed": train(
+            folder,
+            "unplayed",
+            "total_steps=512",
+            "selfplay.payoff.every=1000",
+            "selfplay.opponents={latest: 1.0}",
+        ),
     }
 
 
@@ -168,9 +175,20 @@ def test_the_league_can_be_played_anew(runs):
 
 
 def test_a_league_without_games_says_so(runs):
-    result = headctl("league", runs["pennies"])
+    result = headctl("league", runs["unplayed"])
     assert result.exit_code == 0, result.output
     assert "latest" in result.stdout
+    assert f"no games yet; have everybody play everybody with: headctl league {runs['unplayed']}" in result.stdout
+    assert "no games yet" not in headctl("league", runs["small"]).stdout
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_no_terminal_is_so_narrow_that_names_break(runs, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    told = headctl("league", runs["small"])
+    first = {line.split()[0] for line in told.stdout.splitlines() if line.strip()}
+    assert {"latest", "random", "nash"} <= first
+    assert {f"@{int(stem)}" for stem in snapshots(runs["small"])} <= first
 
 
 def test_no_run_no_league(tmp_path):
