@@ -85,8 +85,9 @@ def non_transitivity(rates: Matrix, games: Matrix | None = None) -> float:
     of pure cycles (the combinatorial Hodge decomposition: Jiang, Lim, Yao & Ye 2011; Balduzzi et al. 2018, section
     2.1). The share is that of the rest in the sum of squares: 0 for a ladder, 1 for rock-paper-scissors.
 
-    Few games look cyclic by chance. With ``games``, what chance alone would put into both sums is taken off:
-    ``1 / (n p (1 - p))`` per cell, of which a fit of P - 1 ratings leaves the share ``(P - 2) / P``.
+    Few games look cyclic by chance. With ``games``, pairs that have not met are left out, and what chance alone would
+    put into both sums is taken off: ``1 / (n p (1 - p))`` per cell, of which the fit of the ratings leaves the share
+    ``(E - (P - C)) / E``, with E pairs that have met and C groups without a game between them.
 
     Args:
         rates: Scores of rows against columns ``[P, P]``, strictly between 0 and 1.
@@ -99,13 +100,20 @@ def non_transitivity(rates: Matrix, games: Matrix | None = None) -> float:
     if size < 3:
         return 0.0
     odds = np.log(rates) - np.log(rates.T)
-    ratings = odds.mean(1)
+    met = _off_diagonal(np.ones_like(odds) if games is None else (games > 0).astype(np.float64))
+    if not met.any():
+        return 0.0
+    # The least-squares ratings of a graph: its Laplacian is of rank P - C.
+    laplacian = np.diag(met.sum(1)) - met
+    ratings = np.linalg.pinv(laplacian, hermitian=True) @ (odds * met).sum(1)
     rest = odds - (ratings[:, None] - ratings[None, :])
-    whole, cyclic = float((odds**2).sum()), float((rest**2).sum())
+    whole, cyclic = float((odds**2 * met).sum()), float((rest**2 * met).sum())
     if games is not None:
-        # A smoothed cell without games has log-odds 0 for certain; its prior counts like two games.
-        noise = float(_off_diagonal(1.0 / ((games + 2.0) * rates * rates.T) * (games > 0)).sum())
-        whole, cyclic = whole - noise, cyclic - noise * (size - 2) / size
+        # The prior of a smoothed cell counts like two games.
+        noise = float((met / ((games + 2.0) * rates * rates.T)).sum())
+        pairs = met.sum() / 2.0
+        freedom = pairs - int(np.linalg.matrix_rank(laplacian, hermitian=True))
+        whole, cyclic = whole - noise, cyclic - noise * freedom / pairs
     if whole <= 1e-12:
         return 0.0
     return min(max(cyclic / whole, 0.0), 1.0)

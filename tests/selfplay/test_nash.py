@@ -130,6 +130,22 @@ def test_few_games_do_not_make_a_ladder_cyclic():
     assert np.mean(corrected) < 0.025
 
 
+def test_pairs_that_have_not_met_prove_nothing():
+    """A chain of games without a circle is explained by ratings whatever its results; closed to a circle it is not."""
+    rates = np.full((4, 4), 0.5)
+    games = np.zeros((4, 4))
+    for row, column, rate in ((0, 1, 0.9), (1, 2, 0.8), (2, 3, 0.7)):
+        rates[row, column], rates[column, row] = rate, 1 - rate
+        games[row, column] = games[column, row] = 1e9
+    assert non_transitivity(rates, games) == pytest.approx(0.0, abs=1e-6)
+    assert non_transitivity(rates) > 0.3
+    rates[3, 0], rates[0, 3] = 0.9, 0.1
+    games[3, 0] = games[0, 3] = 1e9
+    odds = np.log([9.0, 4.0, 7 / 3, 9.0])  # the circle's mean is what no ratings explain
+    assert non_transitivity(rates, games) == pytest.approx(4 * odds.mean() ** 2 / (odds**2).sum(), abs=1e-6)
+    assert non_transitivity(np.full((3, 3), 0.5), np.zeros((3, 3))) == 0.0
+
+
 def test_a_circle_is_named_only_where_the_games_prove_it():
     sure = league(
         "rock", "paper", "scissors", paper_rock=(90, 10, 0), scissors_paper=(80, 20, 0), rock_scissors=(70, 30, 0)
