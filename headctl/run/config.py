@@ -237,11 +237,15 @@ def _role_problems(config: RunConfig, heads: Mapping[str, Any]) -> list[str]:
 
 
 def _pilot_problems(config: RunConfig) -> list[str]:
-    pilots = config.selfplay.opponents.pilots
+    named = {
+        "selfplay.opponents.pilots.names": config.selfplay.opponents.pilots.names,
+        "evaluation.pilots": config.evaluation.pilots,
+    }
     known = _describe(config.game).pilots
     return [
-        f"selfplay.opponents.pilots.names: {unknown_name(f'pilot of the game {config.game.name}', name, known)}"
-        for name in pilots.names
+        f"{key}: {unknown_name(f'pilot of the game {config.game.name}', name, known)}"
+        for key, names in named.items()
+        for name in names
         if name not in known
     ]
 

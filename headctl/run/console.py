@@ -42,10 +42,16 @@ class Averages:
     def __init__(self, total_steps: int) -> None:
         self.total_steps = total_steps
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=_WINDOW)
+        self._first: Mapping[str, Any] | None = None
+        self._training_s = 0.0
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Takes in one record."""
         self._recent.append(record)
+        if self._first is None:
+            self._first = record
+        else:
+            self._training_s += _number(record, "perf/rollout_s") + _number(record, "perf/update_s")
 
     def _total(self, key: str) -> float:
         return math.fsum(value for value in (_number(record, key) for record in self._recent) if not math.isnan(value))
@@ -63,11 +69,30 @@ class Averages:
         """Expected wall time until the end of the training."""
         if not self._recent or not self.speed > 0:
             return math.nan
-        return max(0.0, self.total_steps - _number(self._recent[-1], "agent_steps")) / self.speed
+        steps = max(0.0, self.total_steps - _number(self._recent[-1], "agent_steps"))
+        return steps / self.speed + steps * self._other_s_per_step
+
+    @property
+    def _other_s_per_step(self) -> float:
+        """Wall time per agent-step, since the first record, of what is no training: matches and files."""
+        if self._first is None:
+            return 0.0
+        steps, elapsed = (
+            _number(self._recent[-1], key) - _number(self._first, key) for key in ("agent_steps", "perf/elapsed_s")
+        )
+        other = elapsed - self._training_s
+        return other / steps if steps > 0 and other > 0 else 0.0
 
     def time_shares(self) -> dict[str, float]:
-        """Returns the share of wall time in the game, in the policies that play it, and in the update."""
+        """Returns the share of wall time in the game, the policies that play it, the update, and all the rest.
+
+        The rest is evaluation, games between members of the league, and checkpoints; it is left out below one percent.
+        """
         parts = {part: self._total(f"perf/{part}_s") for part in ("game", "policy", "update")}
+        trained = math.fsum(parts.values())
+        other = self._other_s_per_step * self.speed * trained  # the training's speed is steps per second trained
+        if other > 0.01 * trained:
+            parts["other"] = other
         whole = math.fsum(parts.values())
         return {part: seconds / whole for part, seconds in parts.items()} if whole > 0 else {}
 

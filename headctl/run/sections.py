@@ -63,6 +63,11 @@ class EvaluationSection(Section):
 
     games: Whole = key(200, "games of a match", "games", ge=2, le=1_000_000)
     every: Whole = key(0, "distance between two evaluations; 0: at the end only", "agent-steps", ge=0)
+    pilots: list[str] = key(
+        [],
+        "whom an evaluation before the end plays; empty: every scripted pilot, as the one at the end does",
+        max_length=1000,
+    )
     options: dict[str, Any] = key({}, "options of the game that differ in evaluation from those in training")
     seed: Whole = key(1_000_003, "seed of the evaluation games, apart from training's", ge=0, le=SEED_MAX)
 

@@ -170,7 +170,7 @@ class Trainer:
             record, faults = self._iterate()
             done = self.agent_steps >= config.total_steps
             if config.evaluation.every and (done or _crossed(before, self.agent_steps, config.evaluation.every)):
-                results = self.evaluate()
+                results = self.evaluate(() if done else config.evaluation.pilots)
                 for name, result in results.items():
                     record |= result.metrics(f"eval/{name}")
                 for callback in self.callbacks:
@@ -308,8 +308,8 @@ class Trainer:
             },
         )
 
-    def evaluate(self, games: int | None = None) -> dict[str, MatchResult]:
-        """Plays the agent as it is against every scripted pilot, half of the games from each seat.
+    def evaluate(self, pilots: Sequence[str] = (), games: int | None = None) -> dict[str, MatchResult]:
+        """Plays the agent as it is against scripted pilots, by default all, half of the games from each seat.
 
         Evaluation has games and random streams of its own; a run is the same with and without it.
         """
@@ -318,7 +318,7 @@ class Trainer:
             evaluate_against_pilots(
                 partial(self._make_game, self.config.evaluation_options),
                 PolicyPlayer(self.policy),
-                self._game.pilot_names,
+                tuple(pilots) or self._game.pilot_names,
                 games=games or settings.games,
                 seed=settings.seed,
             )

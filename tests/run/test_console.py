@@ -49,6 +49,18 @@ def test_time_shares():
     assert Averages(100).time_shares() == {}
 
 
+def test_time_left_counts_what_is_no_training():
+    """Iterations of one second, and an evaluation of 38 s between the second and the third."""
+    averages = Averages(100_000)
+    parts = {"perf/rollout_s": 0.4, "perf/game_s": 0.1, "perf/policy_s": 0.3, "perf/update_s": 0.6}
+    for iteration, elapsed in enumerate([1.0, 2.0, 41.0], start=1):
+        steps = {"agent_steps": 1000 * iteration, "perf/agent_steps_per_s": 1000.0, "perf/elapsed_s": elapsed}
+        averages.add(parts | steps)
+    assert averages.speed == pytest.approx(1000.0)
+    assert averages.seconds_left == pytest.approx(97 * (1 + 38 / 2))
+    assert averages.time_shares() == pytest.approx({"game": 0.005, "policy": 0.015, "update": 0.03, "other": 0.95})
+
+
 @pytest.mark.parametrize(
     ("fraction", "target", "bar"),
     [

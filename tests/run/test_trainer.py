@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from headctl.run.checkpoint import CheckpointError, list_checkpoints, load_checkpoint
-from headctl.run.config import parse_config
+from headctl.run.config import ConfigError, parse_config
 from headctl.run.trainer import Trainer, load_policy
 from tests.helpers.games import BIASED_RPS, BIASED_RPS_NASH
 
@@ -92,6 +92,20 @@ def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, game, latest_share):
         assert torch.equal(weight, resumed.policy.state_dict()[name]), name
     assert torch.equal(through.controller.log_alpha, resumed.controller.log_alpha)
     assert [s.agent_steps for s in through.pool.snapshots] == [s.agent_steps for s in resumed.pool.snapshots]
+
+
+def test_evaluations_before_the_end_play_the_pilots_that_are_named(tmp_path):
+    config = config_of(*DOGFIGHT, "evaluation.every=500", "evaluation.pilots=[pursuit]")
+    trainer, records = run(config, tmp_path / "named")
+    played = [{key.split("/")[1] for key in record if key.startswith("eval/")} for record in records]
+    assert {"pursuit"} in played[:-1]
+    assert all(who in (set(), {"pursuit"}) for who in played[:-1])
+    assert played[-1] == set(trainer.pilots)
+
+
+def test_a_pilot_that_the_game_does_not_have_is_not_evaluated_against():
+    with pytest.raises(ConfigError, match=r"evaluation\.pilots: .*'pursiut'.*pursuit"):
+        config_of("evaluation.pilots=[pursiut]")
 
 
 @pytest.mark.parametrize("game", [DOGFIGHT, SKIRMISH], ids=["dogfight", "parallel_env"])
