@@ -56,8 +56,8 @@ def load_agent(config: RunConfig, run_dir: Path) -> tuple[Policy, int]:
 
     def take(checkpoint: Checkpoint) -> tuple[Policy, int]:
         state = migrated(checkpoint)
-        check_config(checkpoint.path, state.get("config"), config)
         with fitting(checkpoint):
+            check_config(checkpoint.path, state.get("config"), config)
             weights = state["learner"]["policy"]
             check_scheme(weights, policy.state_dict(), "learner.policy")
             policy.load_state_dict(weights)

@@ -179,8 +179,8 @@ def load_player(name: str) -> Loaded:
     weights = found.state
     if isinstance(found, Checkpoint):
         state = migrated(found)
-        check_config(found.path, state.get("config"), config)
         with fitting(found):
+            check_config(found.path, state.get("config"), config)
             weights = state["learner"]["policy"]
     try:
         check_scheme(weights, policy.state_dict(), "learner.policy")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headctl.run.checkpoint import FORMAT, Checkpoint
+from headctl.run.checkpoint import FORMAT, Checkpoint, CheckpointError
 
 
 def _from_1(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,8 +36,17 @@ MIGRATIONS: dict[int, Callable[[Mapping[str, Any]], dict[str, Any]]] = {1: _from
 
 
 def migrated(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Returns the state of a checkpoint as this version would have written it."""
+    """Returns the state of a checkpoint as this version would have written it.
+
+    Raises:
+        CheckpointError: It is not of the format that it claims.
+    """
     state: dict[str, Any] = checkpoint.state
-    for version in range(checkpoint.format, FORMAT):
-        state = MIGRATIONS[version](state)
+    try:
+        for version in range(checkpoint.format, FORMAT):
+            state = MIGRATIONS[version](state)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: is no checkpoint of format {checkpoint.format}: {type(error).__name__}: {error}"
+        ) from error
     return state

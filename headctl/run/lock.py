@@ -57,6 +57,7 @@ class RunLock:
         self._run_dir = run_dir
         self._path = run_dir / LOCK_FILE
         self._descriptor: int | None = None
+        self._folder: int | None = None
 
     def __enter__(self) -> Self:
         """Takes the lock.
@@ -64,16 +65,57 @@ class RunLock:
         Raises:
             RunLockError: Another process has it, or no file can be made in the folder.
         """
-        while self._descriptor is None:
-            try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-            except OSError as error:
-                raise RunLockError(f"{self._run_dir} cannot be written to: {error.strerror or error}") from error
-            self._descriptor = self._locked(descriptor)
-        with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
-            os.ftruncate(self._descriptor, 0)
-            os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        try:
+            self._lock()
+        except OSError as error:
+            raise RunLockError(f"{self._run_dir} cannot be written to: {error.strerror or error}") from error
         return self
+
+    def _lock(self) -> None:
+        """Takes the lock, and notes which folder it is that is held.
+
+        Raises:
+            RunLockError: Another process has it.
+            OSError: No file can be made in the folder.
+        """
+        held = None
+        while held is None:
+            held = self._locked(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
+        self._release()
+        self._descriptor = held
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
+            os.ftruncate(held, 0)
+            os.write(held, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        # While it is open, no other folder gets its number.
+        with contextlib.suppress(OSError):
+            self._folder = os.open(self._run_dir, os.O_RDONLY | os.O_CLOEXEC)
+
+    def holds(self) -> bool:
+        """Tells whether the file of the lock still lies in the folder: neither was removed, moved or exchanged."""
+        return self._descriptor is not None and self._is_in_place(self._descriptor)
+
+    def is_same_folder(self) -> bool:
+        """Tells whether the folder is the one whose lock was taken, whatever became of the file of the lock."""
+        try:
+            return self._folder is not None and os.path.samestat(os.fstat(self._folder), self._run_dir.stat())
+        except OSError:
+            return False
+
+    def take_again(self) -> None:
+        """Takes the lock of what lies at the folder's place now, and makes the folder where nothing does.
+
+        Raises:
+            RunLockError: Another process has it.
+            OSError: Nothing can be made there.
+        """
+        self._run_dir.mkdir(parents=True, exist_ok=True)
+        self._lock()
+
+    def _release(self) -> None:
+        for descriptor in (self._descriptor, self._folder):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._descriptor = self._folder = None
 
     def _locked(self, descriptor: int) -> int | None:
         """Returns the descriptor once it is locked; ``None`` if the file was removed meanwhile by its last holder."""
@@ -122,10 +164,7 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Removes the file and gives the lock back."""
-        if self._descriptor is None:
-            return
-        if self._is_in_place(self._descriptor):
+        if self.holds():
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
-        self._descriptor = None
+        self._release()

@@ -153,7 +153,7 @@ class MetricsWriter:
         self._path = Path(run_dir) / METRICS_FILE
         self._tell = tell or _warn
         self._pending: list[bytes] = []
-        self._in_trouble = False
+        self._in_trouble = self._abandoned = False
         if self._path.is_symlink():
             raise MetricsError(f"{self._path}: is a link; it is not written to")
         if resume_from is None:
@@ -210,7 +210,7 @@ class MetricsWriter:
         Raises:
             OSError: The disk is full, or the folder is gone.
         """
-        if os.fstat(self._file.fileno()).st_nlink == 0:
+        if not self._is_in_place():
             self._write_anew()
         while self._pending:
             line = self._pending[0]
@@ -224,14 +224,20 @@ class MetricsWriter:
             self._size += len(line)
             del self._pending[0]
 
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(self._path.lstat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
+
     def _write_anew(self) -> None:
-        """The file was removed while it was open: its content is still there to be written again."""
+        """The file was removed or moved while it was open: its content is still there to be written again."""
         content = os.pread(self._file.fileno(), self._size, 0)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         durable.write_bytes(self._path, content)
         self._file.close()
         self._file = self._open()
-        self._tell(f"{self._path}: had been removed and was written again")
+        self._tell(f"{self._path}: was no longer there and was written again")
 
     def describe(self, config: Mapping[str, Any], text: str, results: Sequence[str] = ()) -> None:
         """Tells TensorBoard what is trained: the configuration as text, and as hyper-parameters to compare runs by.
@@ -305,10 +311,15 @@ class MetricsWriter:
         self._flush()
         os.fsync(self._file.fileno())
 
+    def abandon(self) -> None:
+        """Has :meth:`close` write nothing any more: what lies in the folder now is somebody else's."""
+        self._abandoned = True
+
     def close(self) -> None:
         """Closes both files; nothing may be written afterwards."""
         try:
-            self._flush()
+            if not self._abandoned:
+                self._flush()
         except OSError as error:
             self._tell(f"{self._path}: {len(self._pending)} records could not be written ({_reason(error)})")
         self._file.close()

@@ -11,7 +11,7 @@ from headctl.run.checkpoint import Checkpoint, CheckpointError, load_snapshot, s
 from headctl.run.config import RunConfig
 from headctl.run.formats import migrated
 from headctl.run.manifest import FileMark
-from headctl.run.scheme import check_optimizer, check_scheme
+from headctl.run.scheme import check_counters, check_optimizer, check_scheme
 from headctl.selfplay.league import Snapshot, check_same_scheme
 
 _NAME = re.compile(r"[\w+-][\w.+@-]*")
@@ -46,10 +46,12 @@ def checked(checkpoint: Checkpoint, config: RunConfig, mine: Mapping[str, Any], 
         CheckpointError: Something of it is damaged or does not fit.
     """
     path, state = checkpoint.path, migrated(checkpoint)
-    check_config(path, state.pop("config", None), config)
     with fitting(checkpoint):
+        check_config(path, state.pop("config", None), config)
         check_scheme(state, {key: entry for key, entry in mine.items() if key != "config"})
-        check_optimizer(state["learner"]["optimizer"]["state"], list(policy.parameters()))
+        for at, learner in learners(state).items():
+            check_optimizer(learner["optimizer"], learners(mine)[at]["optimizer"], list(policy.parameters()), at)
+        check_counters(state)
         if checkpoint.agent_steps != state["collector"]["agent_steps"]:
             raise ValueError(f"collector.agent_steps: is {state['collector']['agent_steps']}")
         names = _names(state["pool"]["snapshots"], config.selfplay.pool_size)
@@ -65,6 +67,12 @@ def checked(checkpoint: Checkpoint, config: RunConfig, mine: Mapping[str, Any], 
             if mark is not None:
                 marks[name] = mark
     return Found(state, snapshots, marks)
+
+
+def learners(state: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Returns the states of all learners of a run, by where they stand."""
+    others = {f"exploiters.{role}.learner": entry["learner"] for role, entry in state["exploiters"].items()}
+    return {"learner": state["learner"], **others}
 
 
 def _names(written: list[Any], capacity: int) -> list[str]:

@@ -25,6 +25,7 @@ GROWING = (
 _EXPLOITER = re.compile(r"^exploiters\.\w+\.")
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
 _LISTS = ("pool.snapshots", "collector.in_play", "collector.pilots")
+_NEVER_NEGATIVE = ("normalizer.variance", "normalizer.count", ".exp_avg_sq", ".step")
 _FINITE = (
     "learner.policy",
     "learner.optimizer",
@@ -88,13 +89,34 @@ def _check_tensor(state: object, like: Tensor, path: str) -> None:
 
 
 def check_finite(tensor: Tensor, path: str) -> None:
-    """Refuses weights and temperatures that are not numbers.
+    """Refuses weights and temperatures that are not numbers, and variances that are none.
 
     Raises:
-        ValueError: NaN or infinity where the run would be spoilt by it.
+        ValueError: NaN, infinity or a negative number where the run would be spoilt by it.
     """
-    if _as_of_main(path).startswith(_FINITE) and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+    if not (_as_of_main(path).startswith(_FINITE) and tensor.is_floating_point()):
+        return
+    if not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{path}: holds NaN or infinity")
+    if path.endswith(_NEVER_NEGATIVE) and bool((tensor < 0.0).any()):
+        raise ValueError(f"{path}: holds a negative number")
+
+
+def check_counters(state: Mapping[str, Any]) -> None:
+    """Refuses counts of a run that can never be.
+
+    Raises:
+        ValueError: A count that is negative or not finite.
+    """
+    counts = {name: state[name] for name in ("iteration", "restores", "elapsed_s")}
+    counts |= {f"collector.{name}": state["collector"][name] for name in ("agent_steps", "iterations_left")}
+    for role, exploiter in state["exploiters"].items():
+        counts |= {f"exploiters.{role}.counts[{at}]": count for at, count in enumerate(exploiter["counts"])}
+        left = exploiter["collector"]["iterations_left"]
+        counts[f"exploiters.{role}.collector.iterations_left"] = left
+    for path, count in counts.items():
+        if not 0 <= count < math.inf:
+            raise ValueError(f"{path}: is {count}")
 
 
 def _check_plain(value: object, path: str) -> None:
@@ -111,25 +133,37 @@ def _check_plain(value: object, path: str) -> None:
         raise ValueError(f"{path}: is NaN")
 
 
-def check_optimizer(state: Mapping[str, Any], parameters: Sequence[Tensor]) -> None:
-    """Compares what an optimiser remembers with the parameters that it belongs to.
+def check_optimizer(
+    state: Mapping[str, Any], mine: Mapping[str, Any], parameters: Sequence[Tensor], path: str = "learner"
+) -> None:
+    """Compares what an optimiser remembers with the parameters that it belongs to, and its constants with the run's.
 
     Args:
-        state: ``state`` of an optimiser's state dict: number of the parameter to named tensors.
+        state: An optimiser's state dict.
+        mine: That of the run's own optimiser.
         parameters: The parameters, in the optimiser's order.
+        path: Where the learner stands.
 
     Raises:
         ValueError: A number that no parameter has, or a tensor of another shape.
         TypeError: Something else than a tensor.
     """
-    for index, remembered in state.items():
+    for group, own in zip(state["param_groups"], mine["param_groups"], strict=True):
+        for name, constant in own.items():
+            if name != "lr" and _as_list(group[name]) != _as_list(constant):
+                raise ValueError(f"{path}.optimizer.param_groups: {name} is {group[name]!r}, expected {constant!r}")
+    for index, remembered in state["state"].items():
         if not isinstance(index, int) or not 0 <= index < len(parameters) or not isinstance(remembered, Mapping):
-            raise ValueError(f"learner.optimizer.state: has an entry {index!r} for {len(parameters)} parameters")
+            raise ValueError(f"{path}.optimizer.state: has an entry {index!r} for {len(parameters)} parameters")
         if remembered.keys() != _ADAM:
-            raise ValueError(f"learner.optimizer.state.{index}: has {sorted(map(str, remembered))}")
+            raise ValueError(f"{path}.optimizer.state.{index}: has {sorted(map(str, remembered))}")
         for name, entry in remembered.items():
             like = torch.zeros(()) if name == "step" else parameters[index].detach()
-            _check_tensor(entry, like, f"learner.optimizer.state.{index}.{name}")
+            _check_tensor(entry, like, f"{path}.optimizer.state.{index}.{name}")
+
+
+def _as_list(constant: object) -> object:
+    return list(constant) if isinstance(constant, tuple | list) else constant
 
 
 def _as_of_main(path: str) -> str:

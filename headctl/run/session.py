@@ -79,9 +79,13 @@ def train(
         RunFolderError: Parts of the folder are links to elsewhere.
         RunFailedError: The training cannot go on: the numbers or the game have broken, or the disk is full.
     """
-    with RunLock(run_dir), stop_on_signal() as stop, training_view(console, str(run_dir), config.total_steps) as view:
+    with (
+        RunLock(run_dir) as lock,
+        stop_on_signal() as stop,
+        training_view(console, str(run_dir), config.total_steps) as view,
+    ):
         enter_run_folder(run_dir)
-        exit_code = Sitting(config, run_dir, view, stop, callbacks).run(resume=resume)
+        exit_code = Sitting(config, lock, run_dir, view, stop, callbacks).run(resume=resume)
         if exit_code:
             return exit_code
     try:

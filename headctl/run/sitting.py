@@ -15,6 +15,7 @@ from headctl.run.config import RunConfig, to_yaml
 from headctl.run.console import TrainingView
 from headctl.run.diagnosis import DIAGNOSIS_FILE, RunFailedError, TooManyFaultsError, write_diagnosis
 from headctl.run.folder import CONFIG_FILE, note_sitting, rebuild, write_config
+from headctl.run.lock import RunLock, RunLockError
 from headctl.run.manifest import manifest_path
 from headctl.run.metrics import names_in
 from headctl.run.records import METRICS_FILE, MetricsWriter
@@ -40,6 +41,7 @@ class Sitting:
     def __init__(
         self,
         config: RunConfig,
+        lock: RunLock,
         run_dir: Path,
         view: TrainingView,
         stop: StopRequest,
@@ -49,14 +51,16 @@ class Sitting:
 
         Args:
             config: The resolved configuration.
-            run_dir: The run's folder; this process holds its lock.
+            lock: The lock of the run's folder; this process holds it.
+            run_dir: The run's folder.
             view: Shows records and messages.
             stop: Whether the user wants to stop.
             callbacks: Told of what happens.
         """
         self._callbacks = callbacks
-        self._config, self._run_dir, self._view, self._stop = config, run_dir, view, stop
+        self._config, self._lock, self._run_dir, self._view, self._stop = config, lock, run_dir, view, stop
         self._last: Mapping[str, Any] = {}
+        self._writer: MetricsWriter | None = None
         self._restores_here = 0
         self._restored_to: int | None = None
 
@@ -145,8 +149,11 @@ class Sitting:
         with writer:
             results = ["selfplay/win_rate", *(f"eval/{pilot}/win_rate" for pilot in trainer.pilots)]
             writer.describe(config.model_dump(mode="python"), to_yaml(config), results)
+            self._writer = writer
             trainer.before_save = lambda: self._before_save(writer)
+            trainer.before_write = self._hold_the_folder
             for record in trainer.iterations():
+                self._hold_the_folder()
                 if trainer.agent_steps >= config.total_steps:
                     record.update(self._final_evaluation(trainer, record))
                 writer.write(record)
@@ -160,8 +167,35 @@ class Sitting:
                     self._save_before_leaving(trainer)
                     break
 
+    def _hold_the_folder(self) -> None:
+        """Takes the lock again where the folder was removed or moved away, or the file of the lock was.
+
+        Raises:
+            RunFailedError: Another run lies there now. Nothing of it is touched.
+        """
+        lock, run_dir = self._lock, self._run_dir
+        if lock.holds():
+            return
+        if not lock.is_same_folder() and (run_dir / CONFIG_FILE).exists():
+            raise self._folder_is_lost("another run lies there now")
+        try:
+            lock.take_again()
+        except RunLockError as error:
+            raise self._folder_is_lost(str(error)) from error
+        except OSError:
+            return  # a disk that nothing can be written to is told of where something is written
+
+    def _folder_is_lost(self, what: str) -> RunFailedError:
+        if self._writer is not None:
+            self._writer.abandon()
+        return RunFailedError(
+            f"{self._run_dir} was removed while it was trained in: {what}. This training ends, and has changed nothing "
+            "in the folder since"
+        )
+
     def _before_save(self, writer: MetricsWriter) -> None:
-        """A checkpoint is not written before its records, nor into a folder that is none any more."""
+        """A checkpoint is not written before its records, nor into a folder that is none any more, or another's."""
+        self._hold_the_folder()
         if not (self._run_dir / CONFIG_FILE).exists():
             rebuild(self._run_dir, self._config)
             self._view.message(f"{self._run_dir} was removed while it was trained in; it was made anew")

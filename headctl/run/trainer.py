@@ -72,6 +72,7 @@ class Trainer:
         restores: How often the run has gone back to a checkpoint because its numbers had broken.
         saved_at: Agent-steps of the newest checkpoint; ``None`` before the first.
         before_save: Called before a checkpoint is written: what it shall not be younger than is flushed there.
+        before_write: Called before anything else is written: whoever holds the folder makes sure that it still is his.
         callbacks: Told of evaluations and of changes in the league.
     """
 
@@ -133,6 +134,7 @@ class Trainer:
         self.skipped_in_a_row = self.restores = 0
         self.saved_at: int | None = None
         self.before_save: Callable[[], None] = lambda: None
+        self.before_write: Callable[[], None] = lambda: None
         self.callbacks: Sequence[Callback] = ()
         self._save_due = False
         self._failed_saves = 0
@@ -187,6 +189,7 @@ class Trainer:
 
     def _change_league(self, before: int, record: dict[str, Any]) -> None:
         """Gives the league its turn, and tells everybody who has to know when somebody has entered it."""
+        self.before_write()
         steps = (before, self.agent_steps)
         told, changed = self._keeper.turn(self.iteration, steps, spoilt=bool(self.skipped_in_a_row))
         record |= told
@@ -291,6 +294,7 @@ class Trainer:
 
     def _note(self, faults: Mapping[str, int], learned: Mapping[str, float]) -> None:
         """Tells of numbers that were not finite, and keeps it in the diary."""
+        self.before_write()
         whole = bool(self.skipped_in_a_row)
         terms = ", ".join(faults)
         what = "the update was" if whole else f"{learned['ppo/skipped']:g} minibatches of the update were"

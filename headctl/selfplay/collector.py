@@ -312,7 +312,11 @@ class SelfPlayCollector:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over a state of the same game and seating."""
+        """Takes over a state of the same game and seating.
+
+        Raises:
+            ValueError: Opponents that nobody can seat.
+        """
         seen = self._game.load_state_dict(state["game"])
         device = self._game.device
         if seen is None:
@@ -322,6 +326,12 @@ class SelfPlayCollector:
         self._counts = state["counts"].to(device)
         self._iterations_left = int(state["iterations_left"])
         if self._stack is not None:
+            in_play, pilots = list(state["in_play"]), list(state["pilots"])
+            known = {"", *self._game.pilot_names}
+            if not all(isinstance(name, str) for name in in_play) or not known.issuperset(pilots):
+                raise ValueError(f"collector.in_play: {in_play[:20]!r} with the pilots {pilots[:20]!r}")
+            if pilots and not len(in_play) == len(pilots) == self._seating.slots:
+                raise ValueError(f"collector.in_play: {len(in_play)} opponents for {self._seating.slots} slots")
             self._stack.load_state_dict(state["opponents"])
-            self._seat(list(state["in_play"]), list(state["pilots"]))
+            self._seat(in_play, pilots)
         self.agent_steps = int(state["agent_steps"])

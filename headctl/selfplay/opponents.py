@@ -330,7 +330,12 @@ class League:
             raise ValueError(f"league.payoff.names: are {sorted(payoff.names)}, the league has {expected}")
         elo.load_state_dict(state["elo"])
         gate = _Gate(**state["gate"])
+        for key, count in asdict(gate).items():
+            if not 0 <= count < math.inf:
+                raise ValueError(f"league.gate.{key}: is {count!r}")
         nash = {str(name): float(share) for name, share in state["nash"].items()}
-        ratings = {str(name): Rating(**rating) for name, rating in state["ratings"].items()}
+        if not all(0.0 <= share <= 1.0 + 1e-9 for share in nash.values()):
+            raise ValueError(f"league.nash: {nash} is no mixture")
+        ratings = {str(name): Rating.from_plain(rating) for name, rating in state["ratings"].items()}
         self.payoff, self.elo, self._gate, self.nash, self.ratings = payoff, elo, gate, nash, ratings
         self.next_opponents = [str(name) for name in state["next_opponents"]]

@@ -56,6 +56,16 @@ class Rating:
     score: float
     draw_rate: float
 
+    @classmethod
+    def from_plain(cls, state: Mapping[str, Any]) -> "Rating":
+        """Returns what ``dataclasses.asdict`` made plain data of.
+
+        Raises:
+            ValueError: Something else, such as a name for a number.
+        """
+        numbers = {key: float(value) for key, value in state.items() if key not in ("name", "games")}
+        return cls(name=str(state["name"]), games=int(state["games"]), **numbers)
+
 
 def bradley_terry(payoff: PayoffMatrix, *, anchor: str | None = None, prior_draws: float = PRIOR_DRAWS) -> list[Rating]:
     """Rates all players by all their games (Bradley & Terry 1952), draws as half a win.

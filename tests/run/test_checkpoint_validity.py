@@ -225,8 +225,14 @@ def test_weights_that_are_no_numbers_are_refused():
 def test_what_an_optimiser_remembers_belongs_to_its_parameters():
     parameters = [torch.ones(3, 2)]
     right = {"step": torch.tensor(1.0), "exp_avg": torch.zeros(3, 2), "exp_avg_sq": torch.zeros(3, 2)}
-    check_optimizer({}, parameters)
-    check_optimizer({0: right}, parameters)
+    mine = {"state": {}, "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.999), "params": [0]}]}
+    groups = [{"lr": 3e-4, "betas": [0.9, 0.999], "params": [0]}]
+
+    def remembers(state, groups=groups):
+        check_optimizer({"state": state, "param_groups": groups}, mine, parameters)
+
+    remembers({})
+    remembers({0: right})
     wrong = (
         {1: right},
         {"0": right},
@@ -237,11 +243,16 @@ def test_what_an_optimiser_remembers_belongs_to_its_parameters():
         {0: right | {"exp_avg": torch.tensor(0.0)}},
         {0: right | {"exp_avg": torch.zeros(3, 2).half()}},
         {0: right | {"exp_avg_sq": torch.full((3, 2), float("nan"))}},
+        {0: right | {"exp_avg_sq": torch.full((3, 2), -1.0)}},
+        {0: right | {"step": torch.tensor(-1.0)}},
         {0: right | {"step": 3}},
     )
     for state in wrong:
         with pytest.raises((ValueError, TypeError), match=r"learner\.optimizer\.state"):
-            check_optimizer(state, parameters)
+            remembers(state)
+    for strange in ([], [groups[0] | {"betas": [5.0, 0.999]}], [{"lr": 1.0}]):
+        with pytest.raises((ValueError, LookupError)):
+            remembers({}, strange)
 
 
 # Older formats ----------------------------------------------------------------------------------------------------

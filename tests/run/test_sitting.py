@@ -13,10 +13,11 @@ from headctl.run.checkpoint import CheckpointError, list_checkpoints, steps_of
 from headctl.run.config import load_config
 from headctl.run.diagnosis import RunFailedError
 from headctl.run.folder import RunFolderError, check_run_folder, create_run_folder
-from headctl.run.lock import RunLock, RunLockError
+from headctl.run.lock import RunLock, RunLockError, is_held
 from headctl.run.records import MetricsWriter, read_metrics
 from headctl.run.report import RunReader
 from headctl.run.session import train
+from headctl.run.sitting import Sitting
 from tests.faults.broken_games import Broken, Raises
 from tests.faults.runs import begin_and_train, config_of, differing_runs, quiet_console, records_of
 
@@ -212,6 +213,65 @@ def test_a_folder_that_is_removed_is_made_anew(tmp_path, monkeypatch, undisturbe
     check_run_folder(run)
     assert records_of(run) == records_of(undisturbed)
     assert begin_and_train(config_of("total_steps=800"), run, resume=True)[0] == 0
+
+
+def test_a_folder_that_is_moved_away_is_made_anew_with_its_lock_and_all_records(tmp_path, monkeypatch, undisturbed):
+    run = tmp_path / "run"
+    held = []
+    at_iteration(monkeypatch, 3, lambda: run.rename(tmp_path / "moved"))
+    monkeypatch.setattr(
+        "headctl.run.sitting.Sitting._before_save",
+        lambda self, writer, save=Sitting._before_save: (save(self, writer), held.append(is_held(run))),
+    )
+    code, said = begin_and_train(config_of(STEPS), run)
+    assert code == 0
+    assert "was no longer there and was written again" in said
+    assert held[-1] is True
+    assert differing_runs(undisturbed, run)[:1] in ([], ["league/"])  # what had left the league before is in the other
+    assert records_of(run) == records_of(undisturbed)
+
+
+def test_a_lock_that_was_deleted_is_taken_again(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    held = []
+    at_iteration(monkeypatch, 3, (run / ".lock").unlink)
+    at_later = MetricsWriter.write
+
+    def write(self, record):
+        at_later(self, record)
+        held.append(is_held(run))
+
+    monkeypatch.setattr(MetricsWriter, "write", write)
+    assert begin_and_train(config_of(STEPS), run)[0] == 0
+    assert held[:4] == [True, True, False, True]
+
+
+@pytest.mark.parametrize("still_held", [True, False])
+def test_a_folder_in_which_another_run_lies_now_is_left_alone(tmp_path, monkeypatch, still_held):
+    run = tmp_path / "run"
+    other = config_of(STEPS, "seed=5")
+    lock = RunLock(run)
+
+    def files():
+        return {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+
+    before = {}
+
+    def exchange():
+        shutil.rmtree(run)
+        create_run_folder(run, other)
+        (run / "metrics.jsonl").write_text('{"agent_steps": 5, "iteration": 1}\n')
+        if still_held:
+            lock.__enter__()
+        before.update(files())
+
+    at_iteration(monkeypatch, 2, exchange)
+    try:
+        with pytest.raises(RunFailedError, match=r"was removed while it was trained in: .*(lies there now|in use by)"):
+            begin_and_train(config_of(STEPS), run)
+        assert files() == before
+    finally:
+        lock.__exit__(None, None, None)
 
 
 def test_a_run_in_use_is_not_resumed(tmp_path):
