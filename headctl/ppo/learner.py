@@ -17,6 +17,7 @@ from headctl.entropy.controller import MultiHeadEntropyController
 from headctl.entropy.packing import weighted_sum
 from headctl.policy.actions import joint_entropy
 from headctl.policy.network import Policy
+from headctl.policy.scaled_critic import ScaledCritic
 from headctl.ppo.diagnostics import explained_variance, gradient_shares
 from headctl.ppo.faults import TERMS, NonFiniteError, broken_parts, first_broken, terms_broken
 from headctl.ppo.fused_loss import LossRows, fused_loss
@@ -251,8 +252,8 @@ class PPOLearner:
             Metrics ``ppo/...``, ``policy/...`` and ``heads/<head>/...``, means over the minibatches.
 
         Raises:
-            NonFiniteError: The rollout held a number that is not finite, or no minibatch could be used. Policy,
-                optimiser and controller are as they were.
+            NonFiniteError: The rollout held a number that is not finite, or no minibatch could be used. What the policy
+                does, optimiser and controller are as they were.
         """
         self.skipped.clear()
         parts = broken_parts(rollout, last_value)
@@ -262,7 +263,7 @@ class PPOLearner:
             self._total(last_value.new_ones(()))
         if parts:
             raise NonFiniteError(parts, "in the rollout")
-        options = self.options
+        options, total = self.options, None if self._group is None else self._total
         learning_rate = self._set_learning_rate(progress)
         advantage = generalized_advantages(
             rollout.reward,
@@ -273,9 +274,11 @@ class PPOLearner:
             gamma=options.gamma,
             gae_lambda=options.gae_lambda,
         )
+        critic = self.policy.critic
+        if isinstance(critic, ScaledCritic):
+            critic.rescale(rollout.value + advantage, rollout.alive, total)
         shares: dict[str, float] = {}
         told: list[list[float]] = []
-        total = None if self._group is None else self._total
         # The statistics of the normaliser rest during an update: once for all passes.
         with torch.no_grad():
             normal = self.policy.normalizer(rollout.observation)
@@ -305,6 +308,8 @@ class PPOLearner:
             raise NonFiniteError(self.skipped, "in every minibatch, while the rollout was finite")
         means = [math.fsum(column) / len(told) for column in zip(*told, strict=True)]
         metrics = dict(zip(_TOLD, means, strict=True))
+        if isinstance(critic, ScaledCritic):
+            metrics["ppo/return_std"], metrics["ppo/return_mean"] = critic.scale.tolist()
         metrics["ppo/explained_variance"] = float(explained_variance(rollout.value, advantage, rollout.alive, total))
         metrics["ppo/learning_rate"] = learning_rate
         metrics["ppo/updates"] = float(len(told))
@@ -333,7 +338,9 @@ class PPOLearner:
             What it tells, and then 1 for every one of ``TERMS`` that is not finite.
         """
         options = self.options
-        loss = losses.policy + options.value_coef * losses.value - losses.bonus + options.rescue_coef * losses.rescue
+        critic = self.policy.critic
+        value = losses.value * critic.loss_factor if isinstance(critic, ScaledCritic) else losses.value
+        loss = losses.policy + options.value_coef * value - losses.bonus + options.rescue_coef * losses.rescue
         self.gradients.clear()
         loss.backward()
         terms = torch.stack(
