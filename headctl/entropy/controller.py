@@ -233,6 +233,7 @@ class MultiHeadEntropyController:
         progress: float | None = None,
         agent_steps: float | None = None,
         iterations: float | None = None,
+        hold: Tensor | None = None,
     ) -> None:
         """Moves every temperature once by what was observed since the last call. Stays on the device.
 
@@ -245,6 +246,8 @@ class MultiHeadEntropyController:
             progress: Share of the training that is done, in [0, 1]: the clock of schedules. ``None`` leaves it.
             agent_steps: The clock in agent-steps. ``None`` leaves it.
             iterations: The clock in iterations. ``None`` leaves it.
+            hold: A bool scalar on the device: where it is true, what was observed is forgotten and nothing else
+                happens. For trainers that leave a minibatch out and do not want to ask the device for it.
 
         Raises:
             ValueError: As :meth:`observe`; or a progress outside [0, 1].
@@ -259,6 +262,10 @@ class MultiHeadEntropyController:
         target, beyond = self._demand.fractions(self._capacity_sum, self._weight_sum, span)
         difference = torch.addcdiv(target, reached, span, value=-1.0)
         measured = difference.abs() < self._impossible  # false for NaN and for sums with a gap in them
+        counted = None
+        if hold is not None:
+            counted = (~hold).expand_as(measured)
+            measured = measured & counted
         error = torch.where(measured, difference, self._zero)
         risen = torch.addcmul(self.log_alpha, self._laws.gain_integral, error)
         if self._laws.adam is not None:
@@ -268,7 +275,7 @@ class MultiHeadEntropyController:
         self.alpha = torch.where(measured, moved.alpha, self.alpha)
         # A weight that is NaN is no reason to call a head inactive.
         skipped = ~(measured | (span <= self._zero))
-        self._monitor.record(self._sums, moved, self.alpha, skipped=skipped, beyond=beyond)
+        self._monitor.record(self._sums, moved, self.alpha, skipped=skipped, beyond=beyond, counted=counted)
         self._sums.zero_()
 
     def _over_processes(self, sums: Tensor) -> Tensor:

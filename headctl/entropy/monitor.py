@@ -163,7 +163,16 @@ class HeadMonitor:
         """Returns the sums in the order of :class:`Window`, ``[10, H]``."""
         return torch.cat((self._sums, self._alpha.unsqueeze(0), self._counts))
 
-    def record(self, sums: Tensor, moved: LawStep, alpha: Tensor, *, skipped: Tensor, beyond: Tensor) -> None:
+    def record(
+        self,
+        sums: Tensor,
+        moved: LawStep,
+        alpha: Tensor,
+        *,
+        skipped: Tensor,
+        beyond: Tensor,
+        counted: Tensor | None = None,
+    ) -> None:
         """Enters one control update; stays on the device.
 
         Args:
@@ -172,10 +181,15 @@ class HeadMonitor:
             alpha: The coefficients in force ``[H]``.
             skipped: bool ``[H]``, the update met a statistic that is not finite.
             beyond: bool ``[H]``, the target was more than the head could reach.
+            counted: bool ``[H]``, whether this was an update at all; ``None``: it was.
         """
+        happened = torch.stack((moved.at_lower, moved.at_upper, skipped, beyond, self._always))
+        if counted is not None:
+            skipped, happened = skipped | ~counted, happened & counted
+            alpha = torch.where(counted, alpha, self._zero)
         self._sums += torch.where(skipped, self._zero, sums)
         self._alpha += alpha
-        self._counts += torch.stack((moved.at_lower, moved.at_upper, skipped, beyond, self._always))
+        self._counts += happened
 
     def read(self) -> list[Window] | None:
         """Returns what every head did since the last reading, and begins anew; ``None`` without an update since."""

@@ -149,6 +149,7 @@ class ActionHeads:
         # Children after their parents, with what they wait for.
         self._conditions = [(name, specs[name].active_when) for name in parents_first(specs) if specs[name].active_when]
         self._scales = {} if space is None else _box_scales(space)
+        self._scales_on: dict[torch.device, dict[str, tuple[Tensor, Tensor]]] = {}
 
     def sample(self, params: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator | None) -> Actions:
         """Draws an action per head.
@@ -295,6 +296,14 @@ class ActionHeads:
         """Returns the joint bias ``[P]`` of the output layer at the start of training."""
         return torch.cat([head.initial_bias() for head in self.heads])
 
+    def _scales_of(self, device: torch.device) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """Returns the bounds of the Boxes on a device; brought there once, or the host would wait at every step."""
+        if device not in self._scales_on:
+            self._scales_on[device] = {
+                name: (low.to(device), high.to(device)) for name, (low, high) in self._scales.items()
+            }
+        return self._scales_on[device]
+
     def to_game(self, actions: Mapping[str, Tensor]) -> Actions:
         """Returns actions in the game's units: continuous ones clipped to [-1, 1] and scaled to the Box.
 
@@ -306,7 +315,7 @@ class ActionHeads:
             if head.continuous:
                 action = action.masked_fill(action.isnan(), 0.0).clamp(-1.0, 1.0)
                 if head.name in self._scales:
-                    low, high = (bound.to(action.device) for bound in self._scales[head.name])
+                    low, high = self._scales_of(action.device)[head.name]
                     # Halves of each bound: the width of the largest Boxes is not a float. Rounding must not leave the
                     # Box, games check that.
                     centre, half = low / 2.0 + high / 2.0, high / 2.0 - low / 2.0

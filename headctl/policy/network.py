@@ -14,6 +14,7 @@ from headctl.messages import unknown_name
 from headctl.policy.actions import ActionHeads, Actions, Evaluation
 from headctl.policy.activations import ACTIVATIONS
 from headctl.policy.fused import Masks, PackedActions
+from headctl.policy.scaled_critic import ScaledCritic
 
 _CLIP = 10.0
 _VARIANCE_FLOOR = 1e-8
@@ -96,6 +97,7 @@ class Policy(nn.Module):
         *,
         hidden: Sequence[int] = (128, 128),
         activation: str = "tanh",
+        normalize_values: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         """Creates a network with orthogonal weights (gain sqrt 2 in the trunk, 0.01 for the heads, 1 for the value).
@@ -105,6 +107,7 @@ class Policy(nn.Module):
             action_heads: The heads to fill.
             hidden: Widths of the shared layers.
             activation: ``tanh``, ``relu``, ``elu`` or ``silu``.
+            normalize_values: Whether the value output learns in units of its own returns.
             generator: Random stream of the initial weights.
 
         Raises:
@@ -122,7 +125,10 @@ class Policy(nn.Module):
             width = size
         self.trunk = nn.Sequential(*layers)
         self.actor = _linear(width, action_heads.num_params, 0.01, generator)
-        self.critic = _linear(width, 1, 1.0, generator)
+        # Of the size of the returns nothing is known: a critic that learns in their units begins at 0.
+        self.critic = (
+            _filled(ScaledCritic(width), 0.0, generator) if normalize_values else _linear(width, 1, 1.0, generator)
+        )
         with torch.no_grad():
             self.actor.bias.copy_(action_heads.initial_bias())
 
@@ -165,7 +171,10 @@ class Policy(nn.Module):
 
 def _linear(inputs: int, outputs: int, gain: float, generator: torch.Generator | None) -> nn.Linear:
     # Made without memory first: the layer's own initialisation would draw from the global random stream.
-    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    return _filled(nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu"), gain, generator)
+
+
+def _filled(layer: nn.Linear, gain: float, generator: torch.Generator | None) -> nn.Linear:
     nn.init.orthogonal_(layer.weight, gain, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -3,16 +3,12 @@
 Shapes: T steps, R rows, B samples, H heads, F features.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from headctl.ppo.rollout import Rollout
-
-if TYPE_CHECKING:
-    from headctl.ppo.learner import Losses
 
 _PARTS = ("observation", "reward", "log_prob", "value", "bootstrap")
 """Parts of a rollout, causes before their effects."""
@@ -60,20 +56,29 @@ def broken_parts(rollout: Rollout, last_value: Tensor) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def broken_term(losses: "Losses", grad_norm: Tensor) -> str | None:
-    """Returns the first term of a minibatch that is not finite, causes before their effects; ``None``: no such term.
+TERMS = ("log_prob", "entropy", "policy_loss", "value_loss", "entropy_bonus", "rescue_loss", "gradient")
+"""Terms of a minibatch, causes before their effects. A log-probability alone is no reason to leave it out: it may be as
+small as a float can be."""
+
+
+def terms_broken(terms: Tensor, sums: Tensor, grad_norm: Tensor) -> Tensor:
+    """Returns which of :data:`TERMS` are not finite, bool ``[7]`` on the device.
 
     Args:
-        losses: The terms.
+        terms: The four losses first, the sum of the log-probabilities last.
+        sums: What the controller sees ``[4, H]``.
         grad_norm: Norm of the gradient, a scalar.
     """
-    named = {
-        "log_prob": torch.where(losses.weight > 0, losses.log_prob, 0.0),
-        "entropy": losses.sums,
-        "policy_loss": losses.policy,
-        "value_loss": losses.value,
-        "entropy_bonus": losses.bonus,
-        "rescue_loss": losses.rescue,
-        "gradient": grad_norm,
-    }
-    return next((name for name, entry in named.items() if not bool(torch.isfinite(entry).all())), None)
+    asked = torch.cat((terms[-1:], sums.sum().unsqueeze(0), terms[:4], grad_norm.unsqueeze(0)))
+    return ~torch.isfinite(asked)
+
+
+def first_broken(flags: Sequence[float]) -> str | None:
+    """Returns the first term of a minibatch that is not finite, ``None`` where it was used.
+
+    Args:
+        flags: As :func:`terms_broken` returned them.
+    """
+    if not any(flags[1:]):
+        return None
+    return next(name for name, flag in zip(TERMS, flags, strict=True) if flag)

@@ -17,7 +17,9 @@ from headctl.entropy.controller import MultiHeadEntropyController
 from headctl.entropy.packing import weighted_sum
 from headctl.policy.actions import joint_entropy
 from headctl.policy.network import Policy
-from headctl.ppo.faults import NonFiniteError, broken_parts, broken_term
+from headctl.policy.scaled_critic import ScaledCritic
+from headctl.ppo.diagnostics import explained_variance, gradient_shares
+from headctl.ppo.faults import TERMS, NonFiniteError, broken_parts, first_broken, terms_broken
 from headctl.ppo.fused_loss import LossRows, fused_loss
 from headctl.ppo.gradients import FlatGradients
 from headctl.ppo.rollout import Minibatch, PackedRows, Rollout, generalized_advantages
@@ -250,8 +252,8 @@ class PPOLearner:
             Metrics ``ppo/...``, ``policy/...`` and ``heads/<head>/...``, means over the minibatches.
 
         Raises:
-            NonFiniteError: The rollout held a number that is not finite, or no minibatch could be used. Policy,
-                optimiser and controller are as they were.
+            NonFiniteError: The rollout held a number that is not finite, or no minibatch could be used. What the policy
+                does, optimiser and controller are as they were.
         """
         self.skipped.clear()
         parts = broken_parts(rollout, last_value)
@@ -261,7 +263,7 @@ class PPOLearner:
             self._total(last_value.new_ones(()))
         if parts:
             raise NonFiniteError(parts, "in the rollout")
-        options = self.options
+        options, total = self.options, None if self._group is None else self._total
         learning_rate = self._set_learning_rate(progress)
         advantage = generalized_advantages(
             rollout.reward,
@@ -272,8 +274,11 @@ class PPOLearner:
             gamma=options.gamma,
             gae_lambda=options.gae_lambda,
         )
-        gradient_shares: dict[str, float] = {}
-        told: list[Tensor] = []
+        critic = self.policy.critic
+        if isinstance(critic, ScaledCritic):
+            critic.rescale(rollout.value + advantage, rollout.alive, total)
+        shares: dict[str, float] = {}
+        told: list[list[float]] = []
         # The statistics of the normaliser rest during an update: once for all passes.
         with torch.no_grad():
             normal = self.policy.normalizer(rollout.observation)
@@ -283,29 +288,33 @@ class PPOLearner:
             options.epochs,
             self.generator,
             normal=normal,
-            total=None if self._group is None else self._total,
+            total=total,
         )
         for batches in epochs:
             before = len(told)
+            taken: list[Tensor] = []
             for batch in batches:
                 losses = self.losses(batch)
-                gradient_shares = gradient_shares or self._gradient_shares(losses)
-                taken = self._descend(losses, progress)
-                if taken is not None:
-                    told.append(taken)
+                if not shares:
+                    heads = self.policy.action_heads.heads
+                    shares = gradient_shares(heads, losses.params, losses.policy, losses.bonus, total)
+                taken.append(self._descend(losses, progress))
+            told += self._kept(taken)
             if options.target_kl is not None and len(told) > before:
-                divergence = torch.stack(told[before:])[:, _TOLD.index("ppo/approx_kl")].mean()
-                if float(divergence) > options.target_kl:
+                divergences = [row[_TOLD.index("ppo/approx_kl")] for row in told[before:]]
+                if math.fsum(divergences) / len(divergences) > options.target_kl:
                     break
         if not told:
             raise NonFiniteError(self.skipped, "in every minibatch, while the rollout was finite")
-        means = torch.stack(told).mean(0).tolist()
+        means = [math.fsum(column) / len(told) for column in zip(*told, strict=True)]
         metrics = dict(zip(_TOLD, means, strict=True))
-        metrics["ppo/explained_variance"] = float(explained_variance(rollout.value, advantage, rollout.alive))
+        if isinstance(critic, ScaledCritic):
+            metrics["ppo/return_std"], metrics["ppo/return_mean"] = critic.scale.tolist()
+        metrics["ppo/explained_variance"] = float(explained_variance(rollout.value, advantage, rollout.alive, total))
         metrics["ppo/learning_rate"] = learning_rate
         metrics["ppo/updates"] = float(len(told))
         metrics["ppo/skipped"] = float(self.skipped.total())
-        return metrics | self.controller.metrics() | gradient_shares
+        return metrics | self.controller.metrics() | shares
 
     def metrics_without_update(self, progress: float) -> dict[str, float]:
         """Returns what :meth:`update` would, for an iteration whose update was left out: NaN for what is not known."""
@@ -320,13 +329,18 @@ class PPOLearner:
         }
         return unknown | known | controller | shares
 
-    def _descend(self, losses: Losses, progress: float) -> Tensor | None:
-        """Takes one step of the optimiser and one of the controller; returns what it tells.
+    def _descend(self, losses: Losses, progress: float) -> Tensor:
+        """Takes one step of the optimiser and one of the controller, unless a term is not finite.
 
-        Where a term is not finite it takes no step, counts the term, and returns ``None``.
+        The host does not wait for the answer: the device itself takes the step or leaves it.
+
+        Returns:
+            What it tells, and then 1 for every one of ``TERMS`` that is not finite.
         """
         options = self.options
-        loss = losses.policy + options.value_coef * losses.value - losses.bonus + options.rescue_coef * losses.rescue
+        critic = self.policy.critic
+        value = losses.value * critic.loss_factor if isinstance(critic, ScaledCritic) else losses.value
+        loss = losses.policy + options.value_coef * value - losses.bonus + options.rescue_coef * losses.rescue
         self.gradients.clear()
         loss.backward()
         terms = torch.stack(
@@ -338,60 +352,37 @@ class PPOLearner:
                 losses.approx_kl,
                 losses.clip_fraction,
                 losses.joint_entropy,
+                torch.where(losses.weight > 0, losses.log_prob, 0.0).sum(),
             )
         ).detach()
         if self._group is not None:
             sums, terms = self.gradients.add_up((losses.sums, terms), self._group)
             losses = losses._replace(sums=sums)
         grad_norm = self.gradients.clip(options.max_grad_norm)
-        # One question to the device per minibatch; which term it was is asked only when the answer is no.
-        if not bool(torch.isfinite(terms.sum() + grad_norm + losses.sums.sum())):
-            term = self._broken_term(losses, terms, grad_norm)
-            if term is not None:
-                self._leave_out(term, losses)
-                return None
+        broken = terms_broken(terms, losses.sums, grad_norm)
+        left_out = broken[1:].any()
+        self.optimizer.found_inf = left_out.float()  # pyright: ignore[reportAttributeAccessIssue] - how GradScaler tells it
         self.optimizer.step()
         self.controller.observe_sums(losses.sums)
-        self.controller.step(progress=progress)
-        return torch.cat((terms, grad_norm.unsqueeze(0)))
+        # Entropies that are broken the controller finds by itself, and counts them in heads/<head>/skipped.
+        self.controller.step(progress=progress, hold=left_out & ~broken[TERMS.index("entropy")])
+        return torch.cat((terms[:-1], grad_norm.unsqueeze(0), broken.float()))
 
-    def _broken_term(self, losses: Losses, terms: Tensor, grad_norm: Tensor) -> str | None:
-        """Names what is not finite; of several processes, the first of the terms that they have in common."""
-        if self._group is None:
-            return broken_term(losses, grad_norm)
-        of_all = dict(zip(("policy", "value", "bonus", "rescue"), terms[:4], strict=True))
-        return broken_term(losses._replace(log_prob=torch.zeros_like(losses.log_prob), **of_all), grad_norm)
+    def _kept(self, taken: list[Tensor]) -> list[list[float]]:
+        """Returns what the minibatches of an epoch tell, and counts those that were left out; one transfer."""
+        kept: list[list[float]] = []
+        for row in torch.stack(taken).tolist():
+            told, term = row[: len(_TOLD)], first_broken(row[len(_TOLD) :])
+            if term is None:
+                kept.append(told)
+            else:
+                self.skipped[term] += 1
+        return kept
 
     def _total(self, sums: Tensor) -> Tensor:
         """Adds up sums over the processes, in place."""
         distributed.all_reduce(sums, group=self._group)
         return sums
-
-    def _leave_out(self, term: str, losses: Losses) -> None:
-        """Takes no step for a minibatch, and counts why."""
-        self.skipped[term] += 1
-        if term == "entropy":
-            # The controller holds such a head by itself, and counts it in heads/<head>/skipped.
-            self.controller.observe_sums(losses.sums)
-            self.controller.step()
-
-    def _gradient_shares(self, losses: Losses) -> dict[str, float]:
-        """Returns, per head, how strongly the bonus pulls at the head's outputs relative to the surrogate.
-
-        Taken on the first minibatch of an update, where the ratio is 1 and no sample is clipped.
-        """
-        policy_gradient, bonus_gradient = (
-            torch.autograd.grad(term, losses.params, retain_graph=True)[0] for term in (losses.policy, losses.bonus)
-        )
-        sizes = [head.num_params for head in self.policy.action_heads.heads]
-        ratios = torch.stack(
-            [
-                bonus.norm() / policy.norm()
-                for bonus, policy in zip(bonus_gradient.split(sizes, -1), policy_gradient.split(sizes, -1), strict=True)
-            ]
-        ).tolist()
-        names = self.policy.action_heads.names
-        return {f"heads/{name}/bonus_to_policy_grad": ratio for name, ratio in zip(names, ratios, strict=True)}
 
     def _set_learning_rate(self, progress: float) -> float:
         rate = self.options.learning_rate
@@ -430,20 +421,3 @@ def weighted_sums(entropy: Tensor, capacity: Tensor, weight: Tensor) -> Tensor:
     """
     counted = [torch.where(weight > 0, entry * weight, 0.0).sum(0) for entry in (entropy, capacity)]
     return torch.stack((*counted, weight.sum(0), torch.full_like(counted[0], len(weight))))
-
-
-def explained_variance(value: Tensor, advantage: Tensor, alive: Tensor) -> Tensor:
-    """Returns the share of the variance of the returns that the value estimates explain; 1 is perfect, 0 is a constant.
-
-    Args:
-        value: Value estimates ``[T, R]``.
-        advantage: Advantages ``[T, R]``; value plus advantage is the return.
-        alive: 1 where the row counts ``[T, R]``.
-    """
-    count = alive.sum().clamp(min=1.0)
-
-    def variance(x: Tensor) -> Tensor:
-        mean = (x * alive).sum() / count
-        return ((x - mean).square() * alive).sum() / count
-
-    return 1.0 - variance(advantage) / (variance(value + advantage) + 1e-8)

@@ -157,11 +157,12 @@ class Rollout:
         self.choice[step] = decision.evaluation.choice
         self.value[step] = decision.value
 
-    def store_outcome(self, step: int, reward: Tensor, done: Tensor, bootstrap: Tensor, alive: Tensor) -> None:
-        """Copies in what became of it; each ``[R]``."""
+    def store_outcome(self, step: int, reward: Tensor, done: Tensor, bootstrap: Tensor | None, alive: Tensor) -> None:
+        """Copies in what became of it; each ``[R]``. ``bootstrap`` is ``None`` where it is filled in later."""
         self.reward[step] = reward
         self.done[step] = done
-        self.bootstrap[step] = bootstrap
+        if bootstrap is not None:
+            self.bootstrap[step] = bootstrap
         self.alive[step] = alive
 
     def minibatches(

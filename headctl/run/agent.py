@@ -11,6 +11,7 @@ import torch
 from headctl.entropy.controller import MultiHeadEntropyController
 from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
 from headctl.policy.network import Policy
+from headctl.ppo.learner import PPOOptions
 from headctl.run.changes import changed_keys, may_change, may_change_text
 from headctl.run.checkpoint import Checkpoint, CheckpointError, newest_usable
 from headctl.run.config import RunConfig
@@ -31,9 +32,15 @@ def build_agent(
         ActionHeads(specs, game.action_space),
         hidden=config.policy.hidden,
         activation=config.policy.activation,
+        normalize_values=config.ppo.normalize_values,
         generator=generator,
     ).to(game.device)
     return policy, MultiHeadEntropyController(specs, device=game.device)
+
+
+def ppo_options(config: RunConfig) -> PPOOptions:
+    """Returns the knobs of the update that a configuration asks for."""
+    return PPOOptions(**config.ppo.model_dump(exclude={"rollout_steps", "normalize_values"}))
 
 
 def load_policy(config: RunConfig, run_dir: Path) -> Policy:

@@ -16,7 +16,7 @@ from headctl.run.checkpoint import (
 )
 from headctl.run.folder import is_run_folder
 from headctl.run.formats import migrated
-from headctl.selfplay.league import Snapshot, check_same_scheme
+from headctl.selfplay.league import Snapshot, acting_state, check_same_scheme
 
 _UNUSUAL = re.compile(r"[^\w.+-]+")
 
@@ -70,8 +70,8 @@ def load_anchor(path: Path) -> Snapshot:
 def _of(checkpoint: Checkpoint, run_dir: Path) -> Snapshot:
     state = migrated(checkpoint)
     try:
-        weights = dict(state["learner"]["policy"])
-    except (KeyError, TypeError) as error:
+        weights = acting_state(state["learner"]["policy"])
+    except (AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{checkpoint.path}: holds no policy") from error
     label = _label(run_dir, f"{checkpoint.agent_steps:012d}")
     return Snapshot(checkpoint.agent_steps, weights, label, dict(state.get("scheme") or {}))

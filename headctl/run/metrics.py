@@ -246,6 +246,21 @@ METRICS: tuple[Metric, ...] = (
         "Higher: steps are too large, lower learning_rate or epochs",
     ),
     Metric(
+        "ppo/return_mean",
+        "return",
+        "Running mean of the returns that the critic learns in units of; only with ppo.normalize_values",
+        _ANY,
+        "-",
+    ),
+    Metric(
+        "ppo/return_std",
+        "return",
+        "Their running standard deviation: value_loss / return_std^2 is what the update sees; only with "
+        "ppo.normalize_values",
+        "follows the rewards",
+        "-",
+    ),
+    Metric(
         "ppo/explained_variance",
         "1",
         "1 - Var(return - value) / Var(return): how much of the returns the critic foresees",

@@ -12,7 +12,7 @@ from headctl.run.config import RunConfig
 from headctl.run.formats import migrated
 from headctl.run.manifest import FileMark
 from headctl.run.scheme import check_counters, check_optimizer, check_scheme
-from headctl.selfplay.league import Snapshot, check_same_scheme
+from headctl.selfplay.league import Snapshot, acting_state, check_same_scheme
 
 _NAME = re.compile(r"[\w+-][\w.+@-]*")
 _SNAPSHOT = re.compile(r"(\d{12,18})(_\w+)?")
@@ -62,7 +62,7 @@ def checked(checkpoint: Checkpoint, config: RunConfig, mine: Mapping[str, Any], 
             if mark is None and checkpoint.marks:
                 raise CheckpointError(f"{path}: its manifest does not know the opponent {snapshot_key(name)}")
             snapshots.append(load_snapshot(path.parent.parent, name, mark))
-            check_scheme(dict(snapshots[-1].state), policy.state_dict(), "snapshot")
+            check_scheme(dict(snapshots[-1].state), acting_state(policy.state_dict()), "snapshot")
             check_same_scheme(snapshots[-1], policy)
             if mark is not None:
                 marks[name] = mark

@@ -49,6 +49,11 @@ class PPOSection(Section):
     learning_rate_schedule: Literal["constant", "linear"] = key(
         "linear", "course of the learning rate: constant, or falling linearly to a tenth at the end of training"
     )
+    normalize_values: bool = key(
+        False,
+        "let the critic learn in units of a running mean and deviation of its returns (PopArt): for rewards that are "
+        "far from 1, or whose size is not known",
+    )
     max_grad_norm: Real = key(0.5, "gradients are scaled down to this norm", gt=0.0)
     rescue_coef: Real = key(
         0.1, "pull towards the uniform choice on heads with `rescue: true` that have collapsed", ge=0.0

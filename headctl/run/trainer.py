@@ -17,9 +17,9 @@ from torch import Tensor
 
 from headctl.ppo.choices import ChoiceCounts, count_choices
 from headctl.ppo.faults import NonFiniteError
-from headctl.ppo.learner import PPOLearner, PPOOptions
+from headctl.ppo.learner import PPOLearner
 from headctl.ppo.rollout import Rollout
-from headctl.run.agent import build_agent, fitting, load_agent, load_policy, warn
+from headctl.run.agent import build_agent, fitting, load_agent, load_policy, ppo_options, warn
 from headctl.run.allocator import keep_large_blocks
 from headctl.run.checkpoint import (
     Checkpoint,
@@ -102,7 +102,7 @@ class Trainer:
         self.learner = PPOLearner(
             self.policy,
             self.controller,
-            PPOOptions(**config.ppo.model_dump(exclude={"rollout_steps"})),
+            ppo_options(config),
             generator(seeds["minibatches"], "cpu"),
         )
         self._tell = tell or warn

@@ -18,6 +18,7 @@ from torch import Tensor
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
 from headctl.ppo.rollout import Rollout
+from headctl.selfplay.cut_episodes import CutEpisodes
 from headctl.selfplay.faults import GameFaultError, raised
 from headctl.selfplay.games import DRAW, RUNNING, GameStep, Observations, VectorGame, mask_sizes
 from headctl.selfplay.league import Opponent, OpponentStack, Pilot
@@ -151,6 +152,7 @@ class SelfPlayCollector:
             mask_sizes=mask_sizes(self._seen),
             device=game.device,
         )
+        self._cut = CutEpisodes(self._rollout, policy)
         self._actions = policy.action_heads.empty(game.num_games * game.num_seats, device=game.device)
         self.agent_steps = 0
         self.game_s = 0.0
@@ -181,6 +183,7 @@ class SelfPlayCollector:
         results = torch.zeros(max(self._seating.slots, 1), 3, dtype=torch.int64, device=self._game.device)
         for step in range(self._steps):
             self._play(step, results)
+        self._cut.value()
         _, last_value = self._policy(self._rows(self._seen.observation, self._learner))
         self.agent_steps += int(self._rollout.alive.sum())
         played = [MatchResult(*counts) for counts in results.tolist()]
@@ -238,14 +241,10 @@ class SelfPlayCollector:
 
     def _store(self, step: int, played: GameStep) -> None:
         truncated = self._rows(played.truncated, self._learner)
-        bootstrap = torch.zeros_like(self._rollout.value[step])
-        rows = truncated.nonzero().squeeze(-1)
-        if len(rows):
-            final = self._rows(played.final_observation, self._learner)
-            bootstrap[rows] = self._policy(final[rows])[1]
+        self._cut.note(step, truncated, played.final_observation.flatten(0, 1), self._learner)
         done = truncated | self._rows(played.terminated, self._learner)
         reward, alive = (self._rows(entry, self._learner) for entry in (played.reward, played.alive))
-        self._rollout.store_outcome(step, reward, done.float(), bootstrap, alive.float())
+        self._rollout.store_outcome(step, reward, done.float(), None, alive.float())
 
     def _count(self, played: GameStep, results: Tensor) -> None:
         outcome = played.outcome

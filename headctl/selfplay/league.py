@@ -15,6 +15,7 @@ from torch.func import stack_module_state
 
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
+from headctl.policy.scaled_critic import CRITIC_UNITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Snapshot:
     @classmethod
     def of(cls, policy: Policy, agent_steps: int, label: str = "") -> "Snapshot":
         """Freezes a copy of a policy as it is now."""
-        state = {name: tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()}
+        state = {name: tensor.detach().cpu().clone() for name, tensor in acting_state(policy.state_dict()).items()}
         return cls(agent_steps, state, label, scheme_of(policy))
 
 
@@ -57,6 +58,11 @@ class Pilot:
 
 
 Opponent = Snapshot | Pilot
+
+
+def acting_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns what of a policy's state it takes to play: all but the units in which its critic learns."""
+    return {name: entry for name, entry in state.items() if name not in CRITIC_UNITS}
 
 
 def scheme_of(policy: Policy) -> dict[str, Any]:
@@ -83,7 +89,7 @@ def check_same_scheme(snapshot: Snapshot, policy: Policy) -> None:
         theirs = snapshot.scheme.get(key, value)
         if theirs != value:
             raise ValueError(f"opponent {snapshot.name}: its {key} are {theirs}, here they are {value}")
-    weights = policy.state_dict()
+    weights = acting_state(policy.state_dict())
     for name in weights.keys() ^ snapshot.state.keys():
         raise ValueError(f"opponent {snapshot.name}: {name} is in one network and not in the other")
     for name, weight in weights.items():
@@ -219,7 +225,9 @@ class OpponentStack:
         # On the meta device the base has the architecture and no weights: every weight comes from the stack.
         self._base = deepcopy(policy).to("meta")
         params, buffers = stack_module_state([policy] * slots)  # pyright: ignore[reportArgumentType] - a list of modules is one
-        self._state: dict[str, Tensor] = {name: part.detach().clone() for name, part in (params | buffers).items()}
+        self._state: dict[str, Tensor] = {
+            name: part.detach().clone() for name, part in acting_state(params | buffers).items()
+        }
 
     def load(self, slot: int, snapshot: Snapshot) -> None:
         """Puts a snapshot into a slot."""

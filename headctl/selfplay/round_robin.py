@@ -150,7 +150,7 @@ def thawed(policy: Policy, snapshot: Snapshot) -> Policy:
     """
     check_same_scheme(snapshot, policy)
     frozen = deepcopy(policy)
-    frozen.load_state_dict(dict(snapshot.state))
+    frozen.load_state_dict({**policy.state_dict(), **snapshot.state})
     return frozen
 
 

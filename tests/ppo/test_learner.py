@@ -10,7 +10,8 @@ from gymnasium import spaces
 from headctl.entropy.controller import MultiHeadEntropyController
 from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
 from headctl.policy.network import Policy
-from headctl.ppo.learner import PPOLearner, PPOOptions, explained_variance
+from headctl.ppo.diagnostics import explained_variance
+from headctl.ppo.learner import PPOLearner, PPOOptions
 from headctl.ppo.rollout import Minibatch, Rollout
 
 COIN = spaces.Dict({"coin": spaces.Discrete(2)})

@@ -115,7 +115,7 @@ class MatrixEngine:
         self._payoffs.append(gain.mean())
         final = self._observe()
         for state in (self._round, self._last, self._total):
-            state[over] = 0
+            state.masked_fill_(over.view(-1, *(1,) * (state.ndim - 1)), 0)  # an index of truth values would be counted
         ended = over.unsqueeze(1).expand(-1, 2)
         return GameStep(
             observation=self._observe(),
