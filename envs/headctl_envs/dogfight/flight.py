@@ -209,10 +209,10 @@ def air_at(altitude: float) -> Air:
 
 @wp.func
 def air_near(air: Air, altitude: float) -> Air:
-    """Carries ``air`` to an altitude nearby, in the same layer: exact to rounding within 150 m (relative error below
-    8e-7, as of the air computed anew).
+    """Carries ``air`` to an altitude nearby, in the same layer.
 
-    With ``u = cooling * rise`` the temperature falls by the factor ``1 - u`` and the logarithm of the density by
+    Within 150 m it is exact to rounding: relative errors stay below 8e-7, as of the air computed anew. With
+    ``u = cooling * rise`` the temperature falls by the factor ``1 - u`` and the logarithm of the density by
     ``lapse * rise * (1 + u / 2 + u^2 / 3 + ...)``.
     """
     rise = altitude - air.altitude
