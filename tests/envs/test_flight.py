@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import textbook_flight as textbook
-from tests.helpers.flight_probe import aircraft, arc_tangents, directions, fly, forces
+from tests.helpers.flight_probe import aircraft, arc_tangents, carried_air, directions, fly, forces
 
 SOUND_3KM, SOUND_6KM = textbook.atmosphere(3000)[1], textbook.atmosphere(6000)[1]
 
@@ -33,6 +33,18 @@ def test_thrust_drag_and_air_are_those_of_the_textbook_form():
         assert row[1] == pytest.approx(
             pressure * textbook.drag_coefficient(v / sound, weight / pressure) / weight, rel=1e-4
         )
+
+
+@pytest.mark.parametrize("rise", [0.0, 3.0, -34.0, 80.0, 149.0, -149.0, 151.0, -2000.0])
+def test_air_carried_to_another_altitude_is_the_air_there(rise):
+    before = np.linspace(0, 16000, 4001).astype(np.float32)  # some pairs straddle the tropopause: not to be carried
+    altitude = (before + np.float32(rise)).clip(0)
+    found = carried_air(before, altitude)
+    density, sound = np.transpose([textbook.atmosphere(h) for h in altitude.astype(float)])
+    ratio = density / 1.225
+    assert (found[:, 0] == altitude).all()
+    exact = np.stack([density, 1 / sound, ratio**1.12, ratio**1.18], -1)
+    assert np.abs(found[:, 1:] / exact - 1).max() < 8e-7  # what the air computed anew has, too
 
 
 @pytest.mark.parametrize(

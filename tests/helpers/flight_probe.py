@@ -10,6 +10,7 @@ from headctl_envs.dogfight.flight import (
     Airframe,
     Command,
     Motion,
+    air_after,
     air_at,
     airframe_struct,
     drag_to_weight,
@@ -73,6 +74,17 @@ def gun_kernel(motion: wp.array2d[Motion], rules: Rules, out: wp.array2d[wp.floa
 
 
 @wp.kernel
+def air_kernel(heights: wp.array[wp.vec2], out: wp.array2d[wp.float32]):
+    i = wp.tid()
+    air = air_after(air_at(heights[i][0]), heights[i][1])
+    out[i, 0] = air.altitude
+    out[i, 1] = air.density
+    out[i, 2] = air.inverse_sound
+    out[i, 3] = air.ratio_max
+    out[i, 4] = air.ratio_mil
+
+
+@wp.kernel
 def arc_tangent_kernel(points: wp.array[wp.vec2], out: wp.array[wp.float32]):
     i = wp.tid()
     out[i] = arc_tangent(points[i][0], points[i][1])
@@ -112,6 +124,13 @@ def gun(pairs, **options):
     rules = rules_struct(DogfightConfig(**options), max_decisions=1, game_offset=0)
     out = wp.zeros((len(pairs), 7), dtype=wp.float32, device="cpu")
     _launch(gun_kernel, len(pairs), [states, rules, out])
+    return out.numpy().astype(np.float64)
+
+
+def carried_air(before, altitude):
+    """The air at altitudes, carried from others: altitude, density, 1 / sound, thrust ratios (maximum, military)."""
+    out = wp.zeros((len(altitude), 5), dtype=wp.float32, device="cpu")
+    _launch(air_kernel, len(altitude), [_vectors(np.stack([before, altitude], -1), wp.vec2), out])
     return out.numpy().astype(np.float64)
 
 

@@ -33,6 +33,8 @@ OTHER_VERSIONS: dict[Any, str] = {
     2: "use the headctl that wrote it, 0.1 before seats were kept in one record",
 }
 """Who can read the states that this engine cannot."""
+GAMES_PER_THREAD = 32
+"""On the CPU, games that one thread of the step's kernel advances: it unpacks its arguments once for all of them."""
 LOOKING_AHEAD = ("fighter", "ace")
 """Pilots whose kernel is compiled when one of them is first asked for."""
 
@@ -131,10 +133,12 @@ class DogfightEngine:
             seed,
         )  # A recorded launch does not own its arrays
 
-        def record(kernel: Any, inputs: list[Any]) -> Any:
-            return wp.launch(kernel, dim=self.num_games, inputs=inputs, device=self._warp_device, record_cmd=True)
+        def record(kernel: Any, inputs: list[Any], threads: int = self.num_games) -> Any:
+            return wp.launch(kernel, dim=threads, inputs=inputs, device=self._warp_device, record_cmd=True)
 
-        self._launch_step = record(advance, [arena, rules, airframes, actions["step"], results, seen, weight, seed])
+        share = GAMES_PER_THREAD if self.device.type == "cpu" else 1
+        step = [arena, rules, airframes, actions["step"], results, seen, weight, seed, share]
+        self._launch_step = record(advance, step, -(-self.num_games // share))
         arenas, books, returned, rows = (
             wp.array([struct], dtype=type_, device=self._warp_device)
             for struct, type_ in ((arena, Arena), (rules, Rules), (results, Results), (seen, Seen))

@@ -3,7 +3,7 @@
 import warp as wp
 
 from headctl_envs.dogfight.blocks import Seen
-from headctl_envs.dogfight.flight import Airframe, Motion, air_at, integrate
+from headctl_envs.dogfight.flight import Airframe, Motion, air_after, air_at, integrate
 from headctl_envs.dogfight.maneuvers import NOTCH, guide
 from headctl_envs.dogfight.scoring import (
     CRASH,
@@ -95,6 +95,7 @@ def accept(arena: Arena, actions: Actions, n: int, s: int) -> int:
     arena.seats[n, s].lived = 1
     arena.seats[n, s].present = 1
     arena.seats[n, s].cause = 0
+    arena.seats[n, s].air = air_at(-arena.seats[n, s].motion.position[2])
     choice = actions.maneuver[n, s]
     index = wp.int32(0)
     illegal = wp.float32(0.0)
@@ -143,7 +144,7 @@ def release(arena: Arena, rules: Rules, seed: int, n: int) -> None:
 def steer(arena: Arena, rules: Rules, airframe: Airframe, flying: int, n: int, s: int) -> Motion:
     """Where one substep takes the living seat ``s``."""
     own = arena.seats[n, s].motion
-    air = air_at(-own.position[2])
+    air = air_after(arena.seats[n, s].air, -own.position[2])
     kind = arena.seats[n, s].choice
     view = arena.seats[n, s].view
     if kind == NOTCH and flying > 0:
@@ -287,26 +288,26 @@ def score(arena: Arena, rules: Rules, results: Results, weight: float, flying: i
         count_episode(arena, rules, results, n)
 
 
-@wp.kernel
-def advance(
+@wp.func(inline=True)
+def decide(
     arena: Arena,
     rules: Rules,
     airframes: wp.array[Airframe],
     actions: Actions,
     results: Results,
     seen: Seen,
-    shaping_weight: wp.array[wp.float32],
-    seed: wp.array[wp.int32],
+    weight: float,
+    seed: int,
+    n: int,
 ) -> None:
-    """One decision: actions, flight and fire in substeps, reward and observation."""
-    n = wp.tid()
+    """One decision of game ``n``: actions, flight and fire in substeps, reward and observation."""
     triggers = wp.int32(0)
     for s in range(rules.seats):
         triggers = wp.max(triggers, accept(arena, actions, n, s))
     flying = wp.int32(0)
     if rules.armed != 0:
         if triggers > WEAPON_GUN:
-            release(arena, rules, seed[0], n)
+            release(arena, rules, seed, n)
         flying = missiles_flying(arena, rules, n)
     for _ in range(rules.substeps):
         if arena.games[n].over == 0:
@@ -326,9 +327,29 @@ def advance(
     measure(arena, rules, n)
     if rules.armed != 0:
         track_targets(arena, rules, n)
-    score(arena, rules, results, shaping_weight[0], flying, n)
+    score(arena, rules, results, weight, flying, n)
     for s in range(rules.seats):
         observe(arena, rules, airframes, flying, n, s, seen)
+
+
+@wp.kernel
+def advance(
+    arena: Arena,
+    rules: Rules,
+    airframes: wp.array[Airframe],
+    actions: Actions,
+    results: Results,
+    seen: Seen,
+    shaping_weight: wp.array[wp.float32],
+    seed: wp.array[wp.int32],
+    share: int,
+) -> None:
+    """One decision of ``share`` games per thread: what a thread reads of its arguments serves all of them."""
+    first = wp.tid() * share
+    weight = shaping_weight[0]
+    number = seed[0]
+    for n in range(first, wp.min(first + share, arena.games.shape[0])):
+        decide(arena, rules, airframes, actions, results, seen, weight, number, n)
 
 
 @wp.kernel
@@ -363,6 +384,7 @@ def renew(
     flying = missiles_flying(arena, rules, n)
     arena.games[n].potential = potential_of(arena, rules, flying, n)
     for s in range(rules.seats):
+        arena.seats[n, s].air = air_at(-arena.seats[n, s].motion.position[2])
         observe(arena, rules, airframes, flying, n, s, seen)
         if which == NONE:
             write_tally(arena, rules, results, n, s)

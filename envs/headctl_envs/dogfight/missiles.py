@@ -76,8 +76,7 @@ def tracked(missile: Missile, los: wp.vec3, goal_forward: wp.vec3, rules: Rules,
     sees = (
         along >= rules.missile_view_cos
         and wp.dot(axis, los) >= rules.missile_gimbal_cos
-        # Unit vectors are so to a rounding: a seeker of all aspects sees what comes exactly head-on.
-        and wp.dot(goal_forward, los) >= wp.cos(rules.missile_aspect) - 1.0e-6
+        and wp.dot(goal_forward, los) >= rules.missile_aspect_cos
     )
     if sees:
         across = los - missile.seeker * along
@@ -179,13 +178,10 @@ def missile_reach(own: Motion, goal_speed: float, view: Sight, rules: Rules, den
     best t is where its speed has fallen to the target's speed along the line of sight, or the least it may have.
     ``density`` is that of the air around ``own``.
     """
-    empty = rules.missile_mass - rules.missile_burn_rate * rules.missile_burn
-    mean = 0.5 * (rules.missile_mass + empty)
-    decay = 0.5 * density * rules.missile_area * (rules.missile_drag + 0.3) / empty
-    gain = rules.missile_thrust * rules.missile_burn / mean
+    decay = rules.reach_decay * density
     # Drag during the burn, at the mean of the speeds of a burn without drag.
-    middle = own.speed + 0.5 * gain
-    end = own.speed + gain - decay * empty / mean * middle * middle * rules.missile_burn
+    middle = own.speed + 0.5 * rules.reach_gain
+    end = own.speed + rules.reach_gain - rules.reach_burn_drag * density * middle * middle
     # The turn onto the collision course costs speed.
     cos_aspect = wp.dot(view.los, view.other_forward)
     sin_aspect = wp.length(wp.cross(view.los, view.other_forward))
@@ -194,8 +190,7 @@ def missile_reach(own: Motion, goal_speed: float, view: Sight, rules: Rules, den
     burnt = 0.5 * (own.speed + end) * rules.missile_burn
     away = goal_speed * cos_aspect
     slowest = wp.max(rules.missile_speed_min, away)
-    coast = wp.max((end / slowest - 1.0) / (decay * end), 0.0)
-    coast = wp.min(coast, rules.missile_time_max - rules.missile_burn)
+    coast = wp.clamp((end - slowest) / (slowest * end * decay), 0.0, rules.reach_coast_max)
     time = rules.missile_burn + coast
     path = burnt + log_of(1.0 + decay * end * coast) / decay
     across = goal_speed * time * sin_aspect

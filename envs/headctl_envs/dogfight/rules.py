@@ -20,6 +20,8 @@ class Rules:
     """The options of :class:`DogfightConfig` that the kernels need, in SI units and radians.
 
     ``armed`` is 1 where aircraft carry missiles or flares; ``at_...`` are the positions of the observation's blocks.
+    ``per_...`` are reciprocals of what is divided by at every step, ``reach_...`` what a missile's reach is made of:
+    see ``missiles.missile_reach``.
     """
 
     decision_s: wp.float32
@@ -61,12 +63,17 @@ class Rules:
     missile_slew: wp.float32
     missile_launch: wp.float32
     missile_aspect: wp.float32
+    missile_aspect_cos: wp.float32
     missile_lock: wp.float32
     missile_arm: wp.float32
     missile_lethal: wp.float32
     missile_speed_min: wp.float32
     missile_time_max: wp.float32
     missile_range_min: wp.float32
+    reach_gain: wp.float32
+    reach_burn_drag: wp.float32
+    reach_decay: wp.float32
+    reach_coast_max: wp.float32
     decoy: wp.float32
     altitude_min: wp.float32
     altitude_max: wp.float32
@@ -80,6 +87,12 @@ class Rules:
     loss_weight: wp.float32
     missile_cost: wp.float32
     flare_cost: wp.float32
+    per_decisions: wp.float32
+    per_rounds: wp.float32
+    per_missiles: wp.float32
+    per_flares: wp.float32
+    per_lock: wp.float32
+    per_aim: wp.float32
     game_offset: wp.int32
     enemies_seen: wp.int32
     allies_seen: wp.int32
@@ -179,6 +192,21 @@ def rules_struct(
     rules.missile_slew = math.radians(missile.seeker_rate_deg_s)
     rules.missile_launch = math.radians(missile.launch_deg)
     rules.missile_aspect = math.radians(missile.aspect_max_deg)
+    # Unit vectors are so to a rounding: a seeker of all aspects sees what comes exactly head-on.
+    rules.missile_aspect_cos = math.cos(rules.missile_aspect) - 1e-6
+    empty = missile.mass_kg - missile.propellant_kg
+    mean = missile.mass_kg - 0.5 * missile.propellant_kg
+    drag = 0.5 * missile.area_m2 * (missile.drag_zero_lift + 0.3)
+    rules.reach_gain = missile.thrust_n * missile.burn_s / mean
+    rules.reach_burn_drag = drag * missile.burn_s / mean
+    rules.reach_decay = drag / empty
+    rules.reach_coast_max = missile.time_max_s - missile.burn_s
+    rules.per_decisions = 1.0 / max_decisions
+    rules.per_rounds = 1.0 / max(config.gun_rounds, 1)
+    rules.per_missiles = 1.0 / max(config.missiles, 1)
+    rules.per_flares = 1.0 / max(config.flares, 1)
+    rules.per_lock = 1.0 / max(missile.lock_s, 0.01)
+    rules.per_aim = 1.0 / (3.0 * rules.gun_half_angle)
     rules.game_offset = game_offset
     probabilities = config.start_probabilities
     rules.start_until = StartShares(*(sum(probabilities[: i + 1]) for i in range(len(probabilities))))

@@ -16,7 +16,7 @@ from headctl_envs.dogfight.flight import (
     Airframe,
     G,
     Motion,
-    air_at,
+    air_after,
     down_of,
     drag_to_weight,
     forward_of,
@@ -174,8 +174,8 @@ def observe_own(
     block.energy = energy / 10000.0 - 1.0
     block.specific_power = own.speed * (thrust - drag_to_weight(airframe, mach, slope, lift, 0.0)) / 250.0
     block.health = arena.seats[n, s].health
-    block.rounds = arena.seats[n, s].rounds / wp.max(rules.gun_rounds, 1.0)
-    block.time_left = 1.0 - float(arena.games[n].clock) / float(rules.max_decisions)
+    block.rounds = arena.seats[n, s].rounds * rules.per_rounds
+    block.time_left = 1.0 - float(arena.games[n].clock) * rules.per_decisions
     block.legal_gun = wp.where(may_fire, 1.0, 0.0)
     block.legal_dive = wp.where(may_dive, 1.0, 0.0)
     rows[n, s] = block
@@ -207,9 +207,9 @@ def observe_stores(
             tracking = 1.0
             soonest = wp.max(soonest, exp_of(-time / 5.0))
     block = StoreBlock()
-    block.missiles = arena.seats[n, s].missiles_left / wp.max(rules.missiles, 1.0)
-    block.flares = arena.seats[n, s].flares / wp.max(rules.flares, 1.0)
-    block.lock = wp.min(arena.seats[n, s].lock_s / wp.max(rules.missile_lock, 0.01), 1.0)
+    block.missiles = arena.seats[n, s].missiles_left * rules.per_missiles
+    block.flares = arena.seats[n, s].flares * rules.per_flares
+    block.lock = wp.min(arena.seats[n, s].lock_s * rules.per_lock, 1.0)
     block.envelope = envelope
     block.missile_wait = wp.min(arena.seats[n, s].missile_wait / 2.0, 4.0)
     block.flare_wait = wp.min(arena.seats[n, s].flare_wait / 2.0, 4.0)
@@ -236,9 +236,9 @@ def enemy_block(
     block.closure = view.closure / 600.0
     block.cos_aspect = wp.dot(view.los, view.other_forward)
     block.cos_crossing = wp.dot(view.own_forward, view.other_forward)
-    block.aim = exp_of(-view.ata / (3.0 * rules.gun_half_angle))
+    block.aim = exp_of(-view.ata * rules.per_aim)
     block.aim_coarse = 1.0 - 2.0 * view.ata / wp.pi
-    block.enemy_aim = exp_of(-back.ata / (3.0 * rules.gun_half_angle))
+    block.enemy_aim = exp_of(-back.ata * rules.per_aim)
     block.los_rate = wp.vec3(wp.clamp(rate[0], -2.0, 2.0), wp.clamp(rate[1], -2.0, 2.0), wp.clamp(rate[2], -2.0, 2.0))
     block.enemy_right = heading[1]
     block.enemy_down = heading[2]
@@ -346,7 +346,7 @@ def observe(arena: Arena, rules: Rules, airframes: wp.array[Airframe], flying: i
         return
     own = arena.seats[n, s].motion
     axes = axes_of(own, rules)
-    air = air_at(-own.position[2])
+    air = air_after(arena.seats[n, s].air, -own.position[2])
     observe_own(arena, rules, airframes[s], air, n, s, own, seen.own)
     if rules.armed != 0:
         observe_stores(arena, rules, air, flying, n, s, own, seen.stores)

@@ -6,7 +6,7 @@ D features.
 
 import warp as wp
 
-from headctl_envs.dogfight.flight import Motion, forward_of
+from headctl_envs.dogfight.flight import Air, Motion, forward_of
 from headctl_envs.dogfight.geometry import Sight, angle_between, glance
 from headctl_envs.dogfight.rules import Rules
 from headctl_envs.dogfight.warp_struct import field_slices, struct
@@ -47,13 +47,14 @@ class Seat:
     between decisions). ``lock_s`` is the time that the seeker has seen the target, ``..._wait`` are cooldowns in s,
     ``zone_s`` the time with an enemy in the gun's zone. ``cause`` says how it died, 0 while it lives; ``present`` is 1
     until after the substep of a death, ``lived`` says whether it was alive when the decision began. ``choice``,
-    ``trigger`` (the weapon in force) and ``trim`` are the actions; ``moved`` and ``blast`` (damage by missiles) are
-    scratch of one substep; ``damage`` is what the decision did to it, ``dealt`` what it did to others, ``spent`` what
-    its weapons were worth.
+    ``trigger`` (the weapon in force) and ``trim`` are the actions; ``air`` is the air where the decision began;
+    ``moved`` and ``blast`` (damage by missiles) are scratch of one substep; ``damage`` is what the decision did to it,
+    ``dealt`` what it did to others, ``spent`` what its weapons were worth.
     """
 
     motion: Motion
     moved: Motion
+    air: Air
     view: Sight
     trim: wp.vec3
     health: wp.float32
