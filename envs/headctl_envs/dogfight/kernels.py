@@ -385,6 +385,7 @@ def renew(
     arena.games[n].potential = potential_of(arena, rules, flying, n)
     for s in range(rules.seats):
         arena.seats[n, s].air = air_at(-arena.seats[n, s].motion.position[2])
+        arena.seats[n, s].lived = 1
         observe(arena, rules, airframes, flying, n, s, seen)
         if which == NONE:
             write_tally(arena, rules, results, n, s)

@@ -340,9 +340,13 @@ def observe_world(arena: Arena, rules: Rules, n: int, s: int, own: Motion, row: 
 
 @wp.func(inline=True)
 def observe(arena: Arena, rules: Rules, airframes: wp.array[Airframe], flying: int, n: int, s: int, seen: Seen) -> None:
-    """Writes the observation of seat ``s`` in game ``n`` and its masks; ``flying`` missiles are in the air."""
+    """Writes the observation of seat ``s`` in game ``n`` and its masks; ``flying`` missiles are in the air.
+
+    Who was dead before the decision has been buried already: see ``Seat.lived``.
+    """
     if rules.team > 1 and arena.seats[n, s].health <= 0.0:
-        bury(arena, rules, n, s, seen.rows[n, s])
+        if arena.seats[n, s].lived != 0:
+            bury(arena, rules, n, s, seen.rows[n, s])
         return
     own = arena.seats[n, s].motion
     axes = axes_of(own, rules)

@@ -19,6 +19,8 @@ from headctl_envs.dogfight.warp_struct import field_slices, struct
 wp.set_module_options({"enable_backward": False})
 
 
+NEVER = wp.constant(1.0e30)
+"""Key of who is not sorted."""
 EMPTY = wp.constant(0.0)
 GUIDED = wp.constant(1.0)
 COASTING = wp.constant(2.0)
@@ -179,33 +181,33 @@ def first_ally(rules: Rules, s: int) -> int:
 
 
 @wp.func
-def priority(own: Motion, seat: Seat, forward: wp.vec3, weight: float) -> float:
+def priority(own: Motion, other: Motion, health: float, forward: wp.vec3, weight: float) -> float:
     """Key by which others are sorted: the urgency, or with ``weight`` 0 the distance; the dead come last."""
-    offset = seat.motion.position - own.position
+    offset = other.position - own.position
     key = wp.length(offset) * (1.0 + weight) - weight * wp.dot(offset, forward)
-    return wp.where(seat.health > 0.0, key, key + 1.0e7)
+    return wp.where(health > 0.0, key, key + 1.0e7)
 
 
 @wp.func
 def sort_seats(
     arena: Arena, n: int, order: wp.array[wp.int32], own: Motion, first: int, size: int, skipped: int, weight: float
 ) -> None:
-    """Writes the ``size`` seats from ``first`` on, without ``skipped``, into ``order``, sorted by :func:`priority`."""
+    """Writes the ``size`` (at most four) seats from ``first`` on, without ``skipped``, sorted by :func:`priority`.
+
+    A seat's place in ``order`` is the number of those that come before it; equals keep the order of the seats.
+    """
     forward = forward_of(own.attitude)
-    count = wp.int32(0)
+    keys = wp.vec4(NEVER, NEVER, NEVER, NEVER)
     for i in range(size):
-        other = first + i
-        if other != skipped:
-            key = priority(own, arena.seats[n, other], forward, weight)
-            place = wp.int32(count)
-            while place > 0:
-                ahead = order[place - 1]
-                if priority(own, arena.seats[n, ahead], forward, weight) <= key:
-                    break
-                order[place] = ahead
-                place = place - 1
-            order[place] = other
-            count = count + 1
+        if first + i != skipped:
+            keys[i] = priority(own, arena.seats[n, first + i].motion, arena.seats[n, first + i].health, forward, weight)
+    for i in range(size):
+        if first + i != skipped:
+            place = wp.int32(0)
+            for j in range(size):
+                if keys[j] < keys[i] or (keys[j] == keys[i] and j < i):
+                    place = place + 1
+            order[place] = first + i
 
 
 @wp.func
