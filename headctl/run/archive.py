@@ -102,7 +102,7 @@ def _check_pickle(pickled: bytes) -> None:
             shareable[len(shareable) if argument is None else int(argument)] = made in _SHARED
         elif name not in _GETS:
             made = name
-        elif not shareable.get(int(argument), False):
+        elif argument is None or not shareable.get(int(argument), False):
             raise ValueError("a part of it stands in two places or contains itself, which no checkpoint does")
 
 
