@@ -45,6 +45,7 @@ class Sitting:
         run_dir: Path,
         view: TrainingView,
         stop: StopRequest,
+        *,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         """Prepares a sitting.
