@@ -104,6 +104,7 @@ class Trainer:
             self.controller,
             ppo_options(config),
             generator(seeds["minibatches"], "cpu"),
+            threads=config.run.threads,
         )
         self._tell = tell or warn
         self._keeper = LeagueKeeper(
