@@ -339,6 +339,7 @@ class Trainer:
             device=config.run.device,
             gamma=config.ppo.gamma,
             workers=workers,
+            batched=config.game.batched,
         )
 
     def save(self) -> Path:
