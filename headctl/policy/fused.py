@@ -15,7 +15,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from headctl.policy import kernels
+from headctl.policy import kernels, parts
 from headctl.policy.base import Head
 from headctl.policy.continuous import GaussianHead
 from headctl.policy.discrete import BernoulliHead, CategoricalHead, MultiDiscreteHead
@@ -118,24 +118,24 @@ class FusedHeads:
                 for dim in range(dims):
                     capacity = head.capacity if dim == 0 else 0.0
                     row = (param + dim, param + dims + dim, 0, -1, real + dim, low, span, capacity)
-                    rows.append((kernels.GAUSSIAN, column, *row))
+                    rows.append((parts.GAUSSIAN, column, *row))
                 real += dims
             elif isinstance(head, BernoulliHead):
                 for bit in range(head.num_params):
                     legal = mask if mask < 0 else mask + bit
-                    rows.append((kernels.BIT, column, param + bit, 0, 2, legal, number + bit, head.floor, 0.0, 0.0))
+                    rows.append((parts.BIT, column, param + bit, 0, 2, legal, number + bit, head.floor, 0.0, 0.0))
                 number += head.num_params
             elif isinstance(head, CategoricalHead | MultiDiscreteHead):
                 several = isinstance(head, MultiDiscreteHead)
                 start = 0
                 for size in head.sizes:
                     legal = mask if mask < 0 else mask + start
-                    kind = kernels.PART if several else kernels.CHOICE
+                    kind = parts.PART if several else parts.CHOICE
                     rows.append((kind, column, param + start, 0, size, legal, number, head.floor, 0.0, 0.0))
                     start += size
                     number += 1
             param += head.num_params
-        table = kernels.Parts()
+        table = parts.Parts()
         names = ("kind", "head", "param", "second", "size", "mask", "action", "low", "span", "capacity")
         for place, (name, values) in enumerate(zip(names, zip(*rows, strict=True), strict=True)):
             dtype = torch.int32 if place < 7 else torch.float32
@@ -298,8 +298,13 @@ def start_warp() -> None:
         wp.init()
 
 
-@lru_cache(maxsize=8)
-def _prepare(module: str, device: str) -> None:
+def prepare(kernel: Any, device: str) -> None:
+    """Loads the module of a kernel, and compiles it if need be, without a word."""
+    _load(kernel.module.name, device)
+
+
+@lru_cache(maxsize=16)
+def _load(module: str, device: str) -> None:
     with wp.ScopedLogLevel(wp.LOG_ERROR):
         wp.load_module(module, device=device)
 
@@ -312,7 +317,7 @@ def shared(*tensors: Tensor) -> list[Any]:
 def launch(kernel: Any, rows: int, arguments: list[Any], device: torch.device) -> None:
     """Runs a kernel for ``rows`` threads, in the order of torch's current stream."""
     name = str(wp.device_from_torch(device))
-    _prepare(kernel.module.name, name)
+    prepare(kernel, name)
     if device.type == "cuda":
         stream = wp.stream_from_torch(torch.cuda.current_stream(device))
         wp.launch(kernel, dim=rows, inputs=arguments, stream=stream)

@@ -33,20 +33,19 @@ def explained_variance(value: Tensor, advantage: Tensor, alive: Tensor, total: T
 
 
 def gradient_shares(
-    heads: Sequence[Head], params: Tensor, policy: Tensor, bonus: Tensor, total: Total | None = None
+    heads: Sequence[Head], of_policy: Tensor, of_bonus: Tensor, total: Total | None = None
 ) -> dict[str, float]:
     """Returns, per head, how strongly the bonus pulls at the head's outputs relative to the surrogate.
 
     Args:
         heads: The heads, in the order of the outputs.
-        params: Joint output of the heads ``[B, P]``, part of the graph of both terms.
-        policy: The surrogate's loss, a scalar.
-        bonus: The entropy bonus, a scalar.
+        of_policy: Gradient of the surrogate's loss by the joint output of the heads ``[B, P]``.
+        of_bonus: That of the entropy bonus, likewise.
         total: Adds up sums over the processes that share the work; ``None``: there is one.
     """
-    gradients = [torch.autograd.grad(term, params, retain_graph=True)[0] for term in (bonus, policy)]
     sizes = [head.num_params for head in heads]
-    squares = torch.stack([part.square().sum() for gradient in gradients for part in gradient.split(sizes, -1)])
+    parts = [part for gradient in (of_bonus, of_policy) for part in gradient.split(sizes, -1)]
+    squares = torch.stack([part.square().sum() for part in parts])
     norms = (squares if total is None else total(squares)).sqrt()
     ratios = (norms[: len(heads)] / norms[len(heads) :]).tolist()
     return {f"heads/{head.name}/bonus_to_policy_grad": ratio for head, ratio in zip(heads, ratios, strict=True)}

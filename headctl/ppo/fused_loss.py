@@ -150,12 +150,7 @@ class FusedLoss(torch.autograd.Function):
             device,
         )
         sums = groups.sum(0)
-        entropies, weights = sums[_FIRST_HEAD : _FIRST_HEAD + heads], sums[_FIRST_HEAD + 2 * heads :]
-        if rows.shares is None:
-            count, factor = sums[_ALIVE].clamp(min=1.0), rows.factor(weights, float(size))
-        else:
-            count, factor = rows.shares[0].clamp(min=1.0), rows.factor(rows.shares[2:], rows.shares[1])
-        factor = torch.where(entropies.abs() < _LIMIT, factor, torch.zeros_like(factor))
+        means, factor, bonus, count = means_and_bonus(sums, size, rows)
         ctx.heads, ctx.slope, ctx.error, ctx.weight, ctx.count, ctx.factor = (
             rows.heads,
             slope,
@@ -166,8 +161,6 @@ class FusedLoss(torch.autograd.Function):
         )
         ctx.memory = Memory(rows.packed.masks, rows.packed.actions.numbers, weight, told.first, told.second)
         ctx.mark_non_differentiable(sums, weight, told.log_prob)
-        means = sums[:_ALIVE] / count
-        bonus = torch.dot(torch.nan_to_num(entropies, 0.0, 0.0, 0.0), factor)
         return -means[_SURROGATE], 0.5 * means[_SQUARES], bonus, sums, weight, told.log_prob
 
     @staticmethod
@@ -189,13 +182,26 @@ def fused_loss(params: Tensor, value: Tensor, rows: LossRows) -> "FusedTerms":
     """
     told = FusedLoss.apply(params, value, rows)
     policy, value_loss, bonus, sums, weight, log_prob = told  # pyright: ignore[reportGeneralTypeIssues] - six tensors
-    count = (sums[_ALIVE] if rows.shares is None else rows.shares[0]).clamp(min=1.0)
+    return fused_terms(policy, value_loss, bonus, sums, weight, log_prob, rows.shares)
+
+
+def fused_terms(
+    policy: Tensor,
+    value: Tensor,
+    bonus: Tensor,
+    sums: Tensor,
+    weight: Tensor,
+    log_prob: Tensor,
+    shares: Tensor | None,
+) -> "FusedTerms":
+    """Returns the terms with what follows from the sums ``[6 + 3 H]``."""
+    count = (sums[_ALIVE] if shares is None else shares[0]).clamp(min=1.0)
     means = sums[:_ALIVE] / count
     size, heads = weight.shape
     per_head = sums[_FIRST_HEAD:].view(3, heads)
     return FusedTerms(
         policy=policy,
-        value=value_loss,
+        value=value,
         bonus=bonus,
         approx_kl=means[_KL],
         clip_fraction=means[_CLIPPED],
@@ -204,6 +210,29 @@ def fused_loss(params: Tensor, value: Tensor, rows: LossRows) -> "FusedTerms":
         weight=weight,
         log_prob=log_prob,
     )
+
+
+def means_and_bonus(sums: Tensor, size: int, rows: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns what follows from the sums of a minibatch.
+
+    Args:
+        sums: ``[6 + 3 H]``.
+        size: Number of rows.
+        rows: Has ``factor`` and ``shares`` as :class:`LossRows` does.
+
+    Returns:
+        Means over the living of what is summed up before the heads; what the sums of the entropies are multiplied by
+        ``[H]``; the bonus; and the number of the living.
+    """
+    heads = (len(sums) - _FIRST_HEAD) // 3
+    entropies, weights = sums[_FIRST_HEAD : _FIRST_HEAD + heads], sums[_FIRST_HEAD + 2 * heads :]
+    if rows.shares is None:
+        count, factor = sums[_ALIVE].clamp(min=1.0), rows.factor(weights, float(size))
+    else:
+        count, factor = rows.shares[0].clamp(min=1.0), rows.factor(rows.shares[2:], rows.shares[1])
+    factor = torch.where(entropies.abs() < _LIMIT, factor, torch.zeros_like(factor))
+    bonus = torch.dot(torch.nan_to_num(entropies, 0.0, 0.0, 0.0), factor)
+    return sums[:_ALIVE] / count, factor, bonus, count
 
 
 class FusedTerms(NamedTuple):

@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -18,44 +17,17 @@ from headctl.entropy.packing import weighted_sum
 from headctl.policy.actions import joint_entropy
 from headctl.policy.network import Policy
 from headctl.policy.scaled_critic import ScaledCritic
+from headctl.ppo.by_hand import ByHand, HandRows, loss_by_hand
 from headctl.ppo.diagnostics import explained_variance, gradient_shares
 from headctl.ppo.faults import TERMS, NonFiniteError, broken_parts, first_broken, terms_broken
+from headctl.ppo.flat import FlatAdam, flat_order, flatten
 from headctl.ppo.fused_loss import LossRows, fused_loss
 from headctl.ppo.gradients import FlatGradients
-from headctl.ppo.rollout import Minibatch, PackedRows, Rollout, generalized_advantages
+from headctl.ppo.lanes import Lanes
+from headctl.ppo.options import PPOOptions
+from headctl.ppo.rollout import Drawn, Minibatch, PackedRows, Rollout, generalized_advantages
 
 _FINAL_LEARNING_RATE = 0.1  # share of the learning rate that a linear schedule ends at: the control loop stays closed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PPOOptions:
-    """The knobs of the update (Schulman et al. 2017).
-
-    Attributes:
-        epochs: Passes over a rollout.
-        minibatch_size: Largest number of rows per gradient step.
-        gamma: Discount per step.
-        gae_lambda: Weight of longer advantage estimates.
-        clip_coef: Half width of the interval around 1 in which the ratio earns.
-        value_coef: Weight of the value loss.
-        learning_rate: Adam's step size at the start.
-        learning_rate_schedule: ``constant``, or ``linear``: falls to a tenth at the end of training.
-        max_grad_norm: The gradient of all parameters together is scaled down to this norm.
-        rescue_coef: Weight of the pull towards the uniform choice on heads with ``rescue: true`` that have collapsed.
-        target_kl: The update ends after the epoch whose mean KL divergence exceeds this; ``None``: never.
-    """
-
-    epochs: int = 4
-    minibatch_size: int = 4096
-    gamma: float = 0.995
-    gae_lambda: float = 0.95
-    clip_coef: float = 0.2
-    value_coef: float = 0.5
-    learning_rate: float = 3e-4
-    learning_rate_schedule: str = "linear"
-    max_grad_norm: float = 0.5
-    rescue_coef: float = 0.1
-    target_kl: float | None = 0.03
 
 
 class Losses(NamedTuple):
@@ -114,6 +86,7 @@ class PPOLearner:
         generator: torch.Generator,
         *,
         process_group: distributed.ProcessGroup | None = None,
+        threads: int = 1,
     ) -> None:
         """Creates the learner.
 
@@ -126,6 +99,7 @@ class PPOLearner:
                 and sums are those of all of them, so together they take the steps of one process with all rows; there
                 is one message per minibatch, and every process ends with the same policy and the same temperatures.
                 The policy of the first one is sent to the others now.
+            threads: Threads that share the rows of a minibatch, where the policy is of a kind that allows it.
 
         Raises:
             ValueError: A controller of other heads, or one that adds up over processes by itself.
@@ -150,16 +124,25 @@ class PPOLearner:
         rescued = [controller.specs[name].rescue for name in controller.heads]
         self._rescued = torch.tensor(rescued, device=controller.device) if any(rescued) else None
         self.skipped: Counter[str] = Counter()
-        self.gradients = FlatGradients(policy.parameters())
-        self.optimizer = torch.optim.Adam(policy.parameters(), lr=options.learning_rate, eps=1e-5, fused=True)
+        order = flat_order(policy)
+        flat = flatten(order)
+        self.gradients = FlatGradients(order)
+        self.optimizer = FlatAdam(policy.parameters(), flat, self.gradients.flat, order, lr=options.learning_rate)
+        by_hand = self._rescued is None and ByHand.knows(policy)
+        self._hand = ByHand(policy, flat, self.gradients, Lanes(threads)) if by_hand else None
 
-    def losses(self, batch: Minibatch) -> Losses:
+    def losses(self, batch: Minibatch | Drawn) -> Losses:
         """Returns the terms of the loss on a minibatch.
 
         Policy: Schulman et al. 2017, eq. 7, with the ratio of the joint action, the product over the heads. Value:
         half the squared error. Both are means over the rows of living agents. KL divergence: the estimator ``k3`` of
         Schulman (2020), ``(r - 1) - log r``.
         """
+        if isinstance(batch, Drawn):
+            assert self._hand is not None  # noqa: S101 - rows are drawn for those who read them where they are
+            rows = HandRows(self._hand, batch, self.options.clip_coef, self.controller.bonus_factor)
+            terms, params = loss_by_hand(self.policy.critic.bias, rows)
+            return Losses(params=params, rescue=params.new_zeros(()), **terms._asdict())
         params, value = (self.policy.outputs if batch.normalized else self.policy)(batch.observation)
         heads = self.policy.action_heads.fused
         if heads is None:
@@ -282,7 +265,7 @@ class PPOLearner:
         # The statistics of the normaliser rest during an update: once for all passes.
         with torch.no_grad():
             normal = self.policy.normalizer(rollout.observation)
-        epochs = rollout.minibatches(
+        epochs = (rollout.minibatches if self._hand is None else rollout.drawn)(
             advantage,
             options.minibatch_size,
             options.epochs,
@@ -296,8 +279,8 @@ class PPOLearner:
             for batch in batches:
                 losses = self.losses(batch)
                 if not shares:
-                    heads = self.policy.action_heads.heads
-                    shares = gradient_shares(heads, losses.params, losses.policy, losses.bonus, total)
+                    of_policy, of_bonus = self._pulls(losses, batch)
+                    shares = gradient_shares(self.policy.action_heads.heads, of_policy, of_bonus, total)
                 taken.append(self._descend(losses, progress))
             told += self._kept(taken)
             if options.target_kl is not None and len(told) > before:
@@ -383,6 +366,13 @@ class PPOLearner:
         """Adds up sums over the processes, in place."""
         distributed.all_reduce(sums, group=self._group)
         return sums
+
+    def _pulls(self, losses: Losses, batch: Minibatch | Drawn) -> list[Tensor]:
+        """Returns the gradients of the policy loss and of the bonus by the outputs for the heads, ``[B, P]`` each."""
+        if self._hand is not None and isinstance(batch, Drawn):
+            return self._hand.pulls(batch, self.controller.bonus_factor)
+        terms = (losses.policy, losses.bonus)
+        return [torch.autograd.grad(term, losses.params, retain_graph=True)[0] for term in terms]
 
     def _set_learning_rate(self, progress: float) -> float:
         rate = self.options.learning_rate

@@ -86,6 +86,32 @@ class PackedRows(NamedTuple):
     """1 where the head was active and had more than one legal action, else 0, float32 ``[B, H]``."""
 
 
+class Table(NamedTuple):
+    """A rollout row by row, S = T R of them."""
+
+    observation: Tensor
+    """Through the policy's normaliser if :attr:`normalized` ``[S, F]``."""
+    normalized: bool
+    masks: PackedMasks
+    actions: PackedActions
+    log_prob: Tensor
+    """``[S, H]``; this and the next two are views with strides."""
+    choice: Tensor
+    """``[S, H]``."""
+    rest: Tensor
+    """1 for the living, normalised advantage, value target ``[S, 3]``."""
+
+
+class Drawn(NamedTuple):
+    """A minibatch before anything is copied: rows of a table."""
+
+    table: Table
+    chosen: Tensor
+    """int64 ``[B]``."""
+    shares: Tensor | None
+    """As in :class:`Minibatch`."""
+
+
 class Rollout:
     """Preallocated storage for T steps of R agents; filled in place, read as minibatches.
 
@@ -193,6 +219,33 @@ class Rollout:
             order = torch.randperm(rows, generator=generator, device=generator.device).to(advantage.device)
             pieces = order.tensor_split(-(-rows // size))
             yield self._epoch(pieces, normal, None if total is None else total(self._shares(pieces)))
+
+    def drawn(
+        self,
+        advantage: Tensor,
+        size: int,
+        epochs: int,
+        generator: torch.Generator,
+        *,
+        normal: Tensor | None = None,
+        total: Callable[[Tensor], Tensor] | None = None,
+    ) -> Iterator[Iterator[Drawn]]:
+        """Yields the rows of what :meth:`minibatches` yields, same arguments, without copying any of them."""
+        self._advantage.copy_(normalize(advantage, self.alive, total))
+        torch.add(advantage, self.value, out=self._value_target)
+        rows, heads = self.steps * self.rows, self.choice.shape[-1]
+        table = Table(
+            (self.observation if normal is None else normal).flatten(0, 1),
+            normal is not None,
+            self._legal._replace(legal=self._legal.legal.flatten(0, 1)),
+            PackedActions(*(side.flatten(0, 1) for side in self._actions)),
+            *self._table.flatten(0, 1).split([heads, heads, 3], dim=-1),
+        )
+        for _ in range(epochs):
+            order = torch.randperm(rows, generator=generator, device=generator.device).to(advantage.device)
+            pieces = order.tensor_split(-(-rows // size))
+            shares = [None] * len(pieces) if total is None else total(self._shares(pieces)).unbind()
+            yield (Drawn(table, index, of_all) for index, of_all in zip(pieces, shares, strict=True))
 
     def _shares(self, pieces: Sequence[Tensor]) -> Tensor:
         """Returns what every minibatch counts: living rows, rows, and rows per head ``[pieces, 2 + H]``."""

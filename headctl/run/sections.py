@@ -23,6 +23,11 @@ class GameSection(Section):
         ge=0,
         le=1024,
     )
+    batched: bool = key(
+        True,
+        "play a PettingZoo game as the batch that it offers by a method `vector_game`, where it has one; false: step "
+        "every environment by itself",
+    )
     options: dict[str, Any] = key({}, "options of the game itself; the dogfight's are in docs/dogfight.md")
 
 

@@ -104,6 +104,7 @@ class Trainer:
             self.controller,
             ppo_options(config),
             generator(seeds["minibatches"], "cpu"),
+            threads=config.run.threads,
         )
         self._tell = tell or warn
         self._keeper = LeagueKeeper(
@@ -338,6 +339,7 @@ class Trainer:
             device=config.run.device,
             gamma=config.ppo.gamma,
             workers=workers,
+            batched=config.game.batched,
         )
 
     def save(self) -> Path:

@@ -91,6 +91,7 @@ def make(
     device: str = "cpu",
     gamma: float | None = None,
     workers: int = 0,
+    batched: bool = True,
 ) -> VectorGame:
     """Makes a batch of games.
 
@@ -102,6 +103,7 @@ def make(
         device: Where the tensors live.
         gamma: The learner's discount; a game that shapes its reward by potentials needs the same.
         workers: Processes beside this one that step the environments of a PettingZoo game.
+        batched: Whether a PettingZoo game is played as the batch that it offers, where it offers one.
 
     Raises:
         GameError: As :func:`describe`.
@@ -117,8 +119,10 @@ def make(
         config = importlib.import_module("headctl_envs.matrix.config").MatrixConfig
         return engine.MatrixEngine(_matrix_options(config, options), num_games=num_games, seed=seed, device=device)
     adapter = importlib.import_module("headctl.selfplay.parallel_env")
-    return adapter.ParallelEnvGame(
-        _factory(name), dict(options), num_games=num_games, seed=seed, device=device, workers=workers
+    factory = _factory(name)
+    game = adapter.offered_batch(factory, options, num_games=num_games, seed=seed, device=device) if batched else None
+    return game or adapter.ParallelEnvGame(
+        factory, dict(options), num_games=num_games, seed=seed, device=device, workers=workers
     )
 
 

@@ -25,11 +25,50 @@ from headctl.selfplay.env_block import ACTION, MASK, EnvBlock, EnvFailedError, a
 from headctl.selfplay.env_form import EnvForm, describe_parallel_env, sides_of
 from headctl.selfplay.env_workers import EnvWorkers, plans
 from headctl.selfplay.faults import GameFaultError
-from headctl.selfplay.games import GameStep, Observations
+from headctl.selfplay.games import GameStep, Observations, VectorGame
 
-__all__ = ["ParallelEnvGame", "describe_parallel_env", "sides_of"]
+__all__ = ["ParallelEnvGame", "describe_parallel_env", "offered_batch", "sides_of"]
 
 _RANDOM = "random"
+
+
+def offered_batch(
+    factory: Callable[..., ParallelEnv], options: Mapping[str, Any], *, num_games: int, seed: int, device: str
+) -> VectorGame | None:
+    """Returns the batch of games that an environment offers by itself; ``None`` where it offers none.
+
+    An environment offers one by a method ``vector_game(num_games, *, seed, device)`` that returns a
+    :class:`~headctl.selfplay.games.VectorGame` of the same game, or ``None`` where it cannot. Of an environment in a
+    wrapper nobody knows whether the wrapper changes the game: it is stepped by itself.
+
+    Args:
+        factory: Returns an environment.
+        options: Keyword arguments of the factory.
+        num_games: N.
+        seed: Seed of every random stream.
+        device: Where the tensors live.
+
+    Raises:
+        ValueError: A batch of other seats, sides, features or actions than the environment has.
+    """
+    env = factory(**options)
+    try:
+        offer = getattr(env, "vector_game", None) if env.unwrapped is env else None
+        game = None if offer is None else offer(num_games, seed=seed, device=device)
+        if game is None:
+            return None
+        form = EnvForm(env)
+    finally:
+        env.close()
+    for what, offered, own in (
+        ("games", game.num_games, num_games),
+        ("sides of the seats", tuple(game.seat_sides), form.seat_sides),
+        ("features", game.observation_dim, form.features),
+        ("actions", game.action_space, form.action_space),
+    ):
+        if offered != own:
+            raise ValueError(f"vector_game: the batch has the {what} {offered}, the environment {own}")
+    return game
 
 
 class ParallelEnvGame:

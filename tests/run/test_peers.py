@@ -25,6 +25,7 @@ from headctl.run.peers.work import BATCHED, PETTINGZOO, ROUTES, Account, Entry, 
 
 LIBRARIES = {
     "headctl": (),
+    "headctl-by-env": (),
     "cleanrl": (),
     "sb3": ("stable_baselines3", "supersuit"),
     "pufferlib": ("pufferlib", "numba"),
@@ -53,7 +54,9 @@ def installed(name):
 def trainer(name, route, work):
     if not installed(name):
         pytest.skip(f"{name} is not installed")
-    (entry,) = entries([name], [route])
+    (entry,) = entries([name], [route]) or [None]
+    if entry is None:
+        pytest.skip(f"{name} does not play {route}")
     try:
         return entry.make(work)
     except PeerMissingError as error:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -15,9 +15,12 @@ from pettingzoo.utils.conversions import parallel_to_aec
 
 from headctl_envs.dogfight.config import PARAMS, REWARD_TERMS, WEAPONS, DogfightConfig, OptionError
 from headctl_envs.dogfight.engine import DogfightEngine
-from headctl_envs.dogfight.layouts import OBSERVATION_LIMIT, Observation, make_layout, unknown_name
+from headctl_envs.dogfight.layouts import OBSERVATION_LIMIT, DictLayout, Observation, make_layout, unknown_name
 from headctl_envs.dogfight.snapshots import GameArrays, agent_names, snapshot
 from headctl_envs.dogfight.window import Window, one_line
+
+if TYPE_CHECKING:
+    from headctl_envs.dogfight.batch import FaceBatch
 
 Action = Any
 
@@ -220,6 +223,28 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
             {agent: terminated[seat] for agent, seat in seats},
             dict.fromkeys(playing, cut),
             infos,
+        )
+
+    def vector_game(self, num_games: int, *, seed: int = 0, device: str = "cpu") -> "FaceBatch | None":
+        """Returns many of these fights as one batch, for trainers that step tensors instead of environments.
+
+        Args:
+            num_games: N.
+            seed: Of all of them; see :class:`~headctl_envs.dogfight.batch.FaceBatch`.
+            device: Where their tensors live.
+
+        Returns:
+            The batch; ``None`` with another layout than ``dict`` with its masks, with strict actions, or where
+            something is drawn: there every environment has to be stepped by itself.
+        """
+        if not (isinstance(self.layout, DictLayout) and self.layout.observe_masks):
+            return None
+        if self._strict or self.render_mode is not None:
+            return None
+        from headctl_envs.dogfight.batch import FaceBatch  # noqa: PLC0415 - most faces never need it
+
+        return FaceBatch(
+            self.engine.config, num_games=num_games, seed=seed, device=device, max_decisions=self.max_cycles
         )
 
     def state(self) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """What ``headctl bench peers`` does: reads the work, lets the trainers compete, prints tables."""
 
+import os
 from typing import Any
 
 from rich.console import Console
@@ -11,12 +12,14 @@ from headctl.run.peers import view
 from headctl.run.peers.contest import OWN, TRAINERS, compete, entries, load
 from headctl.run.peers.work import ROUTES, Work
 
+_MOST_THREADS = 8  # a minibatch of 4096 has no work for more
 DEFAULTS = (
     "game.num_games=64",
     "game.options={missiles: 0, flares: 0}",
     "ppo.rollout_steps=128",
+    f"run.threads={min(os.cpu_count() or 1, _MOST_THREADS)}",
 )
-"""Where no configuration is given: one against one with guns, 64 games."""
+"""Where no configuration is given: one against one with guns, 64 games, on all cores."""
 
 
 class PeersError(ValueError):
@@ -53,6 +56,7 @@ def work_of(config: RunConfig, *, workers: int = 0) -> Work:
         value_coef=ppo.value_coef,
         max_grad_norm=ppo.max_grad_norm,
         workers=workers,
+        threads=config.run.threads,
         seed=config.seed,
     )
 
@@ -79,8 +83,7 @@ def run_peers(
         UnequalWorkError: A batch that the trainers cannot share out in the same way.
     """
     chosen = _words(trainers, "--trainers", tuple(TRAINERS)) or list(TRAINERS)
-    if OWN not in chosen:
-        chosen.insert(0, OWN)
+    chosen = [*OWN, *(name for name in chosen if name not in OWN)]
     ways = _words(routes, "--routes", ROUTES) or list(ROUTES)
     work = work_of(config, workers=workers)
     work.gradient_steps(2 * int(config.game.options.get("team_size", 1)) * work.games)

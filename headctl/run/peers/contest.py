@@ -14,7 +14,12 @@ from headctl.run.peers.ceiling import Ceiling, ceiling
 from headctl.run.peers.work import ROUTES, Account, Contestant, Entry, PeerMissingError, Work
 
 TRAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "headctl": ("own", "make_own", {"batched": "the game's engine", "pettingzoo": "ParallelEnv adapter"}),
+    "headctl": (
+        "own",
+        "make_own",
+        {"batched": "the game's engine", "pettingzoo": "the batch that the environments offer (vector_game)"},
+    ),
+    "headctl-by-env": ("own", "make_own_by_env", {"pettingzoo": "ParallelEnv adapter, environment by environment"}),
     "cleanrl": (
         "cleanrl_style",
         "make_cleanrl",
@@ -30,7 +35,8 @@ TRAINERS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 """Per trainer its module in this room, the function that makes it, and how it plays on each route."""
 
-OWN = "headctl"
+OWN = ("headctl", "headctl-by-env")
+"""Which of them are headctl's, the one to compare with first."""
 
 
 def entries(names: Sequence[str] = tuple(TRAINERS), routes: Sequence[str] = ROUTES) -> list[Entry]:
@@ -39,8 +45,9 @@ def entries(names: Sequence[str] = tuple(TRAINERS), routes: Sequence[str] = ROUT
     for route in routes:
         for name in names:
             module, function, notes = TRAINERS[name]
-            make = partial(_make, module, function, route)
-            found.append(Entry(name, route, notes[route], make, own=name == OWN))
+            if route in notes:
+                make = partial(_make, module, function, route)
+                found.append(Entry(name, route, notes[route], make, own=name in OWN))
     return found
 
 
@@ -57,6 +64,7 @@ class Standing:
     Attributes:
         entry: The trainer.
         missing: Why it did not take part; empty where it did.
+        threads: Threads of torch with which it takes its turns.
         rates: Agent-steps per second of wall time, one per repetition.
         account: What it did in one repetition.
         ceiling: What matrix products alone would allow.
@@ -64,6 +72,7 @@ class Standing:
 
     entry: Entry
     missing: str = ""
+    threads: int = 1
     rates: list[float] = field(default_factory=list)
     account: Account | None = None
     ceiling: Ceiling | None = None
@@ -99,7 +108,8 @@ def compete(
         taking_part: Who.
         repetitions: Rounds.
         iterations: Rollouts and updates of each in a round.
-        threads: Threads of torch; set again before every turn, because libraries change it.
+        threads: Cores to use. Other trainers get so many threads of torch, or one where they are faster with it: one
+            rollout and update with each tells. headctl shares its work out by itself, as ``work`` says.
         tell: Gets a line about what is going on.
 
     Returns:
@@ -114,7 +124,7 @@ def compete(
         for standing in standings:
             entry = standing.entry
             tell(f"{entry.name}, {entry.route}: warming up")
-            torch.set_num_threads(threads)
+            torch.set_num_threads(1)
             try:
                 contestant = entry.make(work)
             except PeerMissingError as error:
@@ -122,10 +132,12 @@ def compete(
                 continue
             at_work.append((standing, contestant))
             contestant.iterate()
+            if threads > 1 and not entry.own:
+                standing.threads = min((1, threads), key=lambda number: _trial(contestant, number))
         for repetition in range(repetitions):
             for standing, contestant in at_work:
                 tell(f"{standing.entry.name}, {standing.entry.route}: repetition {repetition + 1} of {repetitions}")
-                torch.set_num_threads(threads)
+                torch.set_num_threads(standing.threads)  # again before every turn, because libraries change it
                 _take_turn(standing, contestant, iterations)
         torch.set_num_threads(threads)
         for standing, contestant in at_work:
@@ -135,6 +147,14 @@ def compete(
         for _, contestant in at_work:
             contestant.close()
     return standings
+
+
+def _trial(contestant: Contestant, threads: int) -> float:
+    """Returns how long a rollout and an update take with so many threads."""
+    torch.set_num_threads(threads)
+    started = time.perf_counter()
+    contestant.iterate()
+    return time.perf_counter() - started
 
 
 def _take_turn(standing: Standing, contestant: Contestant, iterations: int) -> None:

@@ -14,6 +14,11 @@ def make_own(work: Work, route: str) -> "Own":
     return Own(work, route)
 
 
+def make_own_by_env(work: Work, route: str) -> "Own":
+    """Returns headctl at work, stepping every PettingZoo environment by itself."""
+    return Own(work, route, batched=False)
+
+
 class Own:
     """Satisfies :class:`headctl.run.peers.work.Contestant`.
 
@@ -21,10 +26,16 @@ class Own:
     all on: it does what a run does, apart from saving.
     """
 
-    def __init__(self, work: Work, route: str) -> None:
-        """Makes trainer and games."""
+    def __init__(self, work: Work, route: str, *, batched: bool = True) -> None:
+        """Makes trainer and games.
+
+        Args:
+            work: The work.
+            route: One of the routes.
+            batched: Whether PettingZoo environments are played as the batch that they offer.
+        """
         self._folder = tempfile.TemporaryDirectory()
-        self._trainer = Trainer(own_config(work, route), Path(self._folder.name))
+        self._trainer = Trainer(own_config(work, route, batched=batched), Path(self._folder.name))
         learner = self._trainer.learner
         self._tally = Tally(learner.optimizer, work.minibatch)
         self._records = self._trainer.iterations()
@@ -51,11 +62,11 @@ class Own:
         self._folder.cleanup()
 
 
-def own_config(work: Work, route: str) -> RunConfig:
+def own_config(work: Work, route: str, *, batched: bool = True) -> RunConfig:
     """Returns the configuration of a run that does the work."""
     game: dict[str, object] = {"name": work.game, "num_games": work.games, "options": dict(work.options)}
     if route == PETTINGZOO:
-        game |= {"name": work.face, "workers": work.workers}
+        game |= {"name": work.face, "workers": work.workers, "batched": batched}
         if work.game == "dogfight":
             game["options"] = {"gamma": work.gamma, **work.options}
     never = 10**12
@@ -79,6 +90,6 @@ def own_config(work: Work, route: str) -> RunConfig:
         },
         "selfplay": {"latest_share": 1.0, "snapshot_every": never},
         "checkpoint": {"every": never},
-        "run": {"tensorboard": False},
+        "run": {"tensorboard": False, "threads": work.threads},
     }
     return parse_config(dump_yaml(tree))

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from headctl.run.peers.contest import Standing
+from headctl.run.peers.contest import OWN, Standing
 from headctl.run.peers.work import BATCHED, ROUTES, Work
 from headctl.run.report_view import make_table
 
@@ -28,12 +28,19 @@ def ratio(standing: Standing, standings: Sequence[Standing]) -> float:
     return ratios[middle] if len(ratios) % 2 else (ratios[middle - 1] + ratios[middle]) / 2.0
 
 
-def lead(standings: Sequence[Standing], route: str) -> float:
-    """Returns the ratio of headctl to the fastest other trainer of a route; NaN where there is none."""
+def lead(standings: Sequence[Standing], route: str, name: str = OWN[0]) -> float:
+    """Returns the ratio of headctl to the fastest other trainer of a route; NaN where there is none.
+
+    Args:
+        standings: Everybody's.
+        route: The route.
+        name: Which of headctl's ways to play on it.
+    """
     others = [each for each in standings if each.entry.route == route and not each.entry.own and each.rates]
-    if not others:
+    own = [each for each in standings if each.entry.route == route and each.entry.name == name]
+    if not others or not own:
         return math.nan
-    return ratio(max(others, key=lambda each: each.median), standings)
+    return ratio(max(others, key=lambda each: each.median), own)
 
 
 def work_lines(work: Work) -> dict[str, str]:
@@ -54,13 +61,12 @@ def tables(work: Work, standings: Sequence[Standing], machine: dict[str, str]) -
         group = [each for each in standings if each.entry.route == route]
         if not group:
             continue
-        parts += [_table(_TITLES[route], group, standings), Text()]
-        fastest = lead(standings, route)
-        if not math.isnan(fastest):
-            parts += [
-                Text(f"headctl is {fastest:.2f} times as fast as the fastest other trainer here.", "bold"),
-                Text(),
-            ]
+        parts += [_table(_TITLES[route], group, standings, work), Text()]
+        for name in OWN:
+            fastest = lead(standings, route, name)
+            if not math.isnan(fastest):
+                told = f"{name} is {fastest:.2f} times as fast as the fastest other trainer here."
+                parts += [Text(told, "bold"), Text()]
     account = next((each.account for each in standings if each.account), None)
     if account is not None:
         parts.append(
@@ -72,10 +78,11 @@ def tables(work: Work, standings: Sequence[Standing], machine: dict[str, str]) -
     return Group(*parts, Text(caption))
 
 
-def _table(title: str, group: Sequence[Standing], standings: Sequence[Standing]) -> Table:
+def _table(title: str, group: Sequence[Standing], standings: Sequence[Standing], work: Work) -> Table:
     table = make_table(title, "agent-steps/s of training, medians; ceiling: matrix multiplications alone")
     table.add_column("trainer", style="bold")
     table.add_column("by")
+    table.add_column("threads", justify="right")
     for column in ("median", "smallest", "largest", "headctl / it", "ceiling", "of it", "GFLOP/s"):
         table.add_column(column, justify="right")
     for each in group:
@@ -89,7 +96,8 @@ def _table(title: str, group: Sequence[Standing], standings: Sequence[Standing])
             if bound
             else ("", "", "")
         )
-        table.add_row(each.entry.name, each.entry.note, *shown, f"{ratio(each, standings):.2f}", *limits)
+        threads = work.threads if each.entry.own else each.threads
+        table.add_row(each.entry.name, each.entry.note, str(threads), *shown, f"{ratio(each, standings):.2f}", *limits)
     return table
 
 
@@ -105,6 +113,7 @@ def plain(work: Work, standings: Sequence[Standing], machine: dict[str, str]) ->
             "agent_steps_per_s": each.median,
             "values": each.rates,
             "ratio": ratio(each, standings),
+            "threads": work.threads if each.entry.own else each.threads,
         }
         if each.account:
             row |= {
@@ -120,5 +129,8 @@ def plain(work: Work, standings: Sequence[Standing], machine: dict[str, str]) ->
                 "share_of_ceiling": each.share,
             }
         rows.append(row)
-    leads = {route: value for route in ROUTES if not math.isnan(value := lead(standings, route))}
+    leads = {
+        route: {name: value for name in OWN if not math.isnan(value := lead(standings, route, name))}
+        for route in ROUTES
+    }
     return {"machine": machine, "work": work_lines(work), "trainers": rows, "lead": leads}

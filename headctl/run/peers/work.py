@@ -45,6 +45,7 @@ class Work:
         entropy_coef: Weight of the entropy bonus, for those who have only one.
         max_grad_norm: Largest norm of the gradient.
         workers: Processes beside the trainer's own that step headctl's PettingZoo environments.
+        threads: Threads that headctl shares the rows of a minibatch among, and that torch may use for the others.
         seed: Seed of everybody's random streams.
     """
 
@@ -68,6 +69,7 @@ class Work:
     entropy_coef: float = 0.01
     max_grad_norm: float = 0.5
     workers: int = 0
+    threads: int = 1
     seed: int = 1
 
     def gradient_steps(self, rows: int) -> int:

@@ -1,0 +1,358 @@
+"""Loss and gradient of a minibatch without a graph: products into memory that is kept, activations in place.
+
+autograd allocates every intermediate result anew, and takes each operation over all rows before the next one, so that
+hardly anything is still in the cache when it is needed again. Here a piece of some thousand rows goes through the whole
+network, the loss, and back; several lanes do so at once with different pieces.
+
+For policies of fully connected layers with fused heads, on the CPU. Everybody else goes through autograd, which is the
+reference: a test holds both to the same terms and gradients.
+
+Shapes: B rows of a minibatch, S rows of the rollout, F features, W widths, H heads, P outputs for the heads.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+import warp as wp
+from torch import Tensor, nn
+
+from headctl.policy.activations import Tanh
+from headctl.policy.fused import prepare
+from headctl.policy.network import Policy
+from headctl.ppo.fused_loss import FusedTerms, fused_terms, means_and_bonus
+from headctl.ppo.gradients import FlatGradients
+from headctl.ppo.lanes import Lanes
+from headctl.ppo.rollout import Drawn, Table
+from headctl.ppo.row_kernels import SUMS, Stored, Work, gradient_of_rows, loss_of_rows
+
+_GROUP = 64
+"""Rows per thread of the kernel: sums of floats stay exact enough, and come out the same in whatever order."""
+_PIECE = 1024
+"""Rows that go through the network at once; a multiple of the above."""
+
+
+class _Layer(NamedTuple):
+    """One layer and the memory of its gradient in every lane."""
+
+    weight: Tensor
+    bias: Tensor
+    activation: "_Activation"
+    gradients: list[tuple[Tensor, Tensor]]
+
+
+class _Activation(NamedTuple):
+    """An activation in place: what it makes of sums, and of a gradient given its own result."""
+
+    scale: float
+    """What the sums are multiplied by beforehand, exactly."""
+    forward: Callable[[Tensor], Any]
+    backward: Callable[[Tensor, Tensor], Any]
+
+
+def _tanh(sums: Tensor) -> None:
+    """``1 - 2 sigmoid(-2 x)`` of ``-2 x``: the same operations as in :mod:`headctl.policy.activations`."""
+    sums.sigmoid_().mul_(-2.0).add_(1.0)
+
+
+_ACTIVATIONS: dict[type[nn.Module], _Activation] = {
+    Tanh: _Activation(-2.0, _tanh, lambda g, y: torch.ops.aten.tanh_backward.grad_input(g, y, grad_input=g)),
+    nn.ReLU: _Activation(
+        1.0,
+        lambda sums: sums.relu_(),
+        lambda g, y: torch.ops.aten.threshold_backward.grad_input(g, y, 0.0, grad_input=g),
+    ),
+}
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What a minibatch of up to so many rows is worked on in."""
+
+    size: int
+    layers: list[Tensor]
+    """Input ``[B, F]`` and results of the hidden layers ``[B, W]``."""
+    back: list[list[Tensor]]
+    """Per lane, room for the gradients of a piece at each of them, but the input."""
+    outputs: Tensor
+    weight: Tensor
+    log_prob: Tensor
+    slope: Tensor
+    sums: Tensor
+    index: Tensor
+    index_view: Any
+    work: Any
+    owned: list[Tensor]
+
+
+class ByHand:
+    """The network, the loss and the way back, for one policy."""
+
+    def __init__(self, policy: Policy, flat: Tensor, gradients: FlatGradients, lanes: Lanes) -> None:
+        """Finds the layers.
+
+        Args:
+            policy: One that :meth:`knows`.
+            flat: Its parameters in one piece of memory, in the order of :func:`headctl.ppo.flat.flat_order`.
+            gradients: Their gradients, in the same order.
+            lanes: Who shares the rows.
+        """
+        self._lanes = lanes
+        heads = policy.action_heads.fused
+        assert heads is not None  # noqa: S101 - ``knows`` has been asked
+        self._heads = heads
+        self._columns = policy.action_heads.num_params
+        self._head_count = len(policy.action_heads.names)
+        # The first lane adds to the gradients themselves, every other one to memory of its own.
+        self._own = [torch.zeros_like(flat) for _ in range(lanes.count - 1)]
+        self._gradient = gradients.flat
+        linear = [layer for layer in policy.trunk if isinstance(layer, nn.Linear)]
+        shapes = [(layer.weight.shape, type(policy.trunk[2 * place + 1])) for place, layer in enumerate(linear)]
+        shapes.append((torch.Size((self._columns + 1, linear[-1].out_features)), nn.Identity))
+        spaces = [_cut(space, [shape for shape, _ in shapes]) for space in (flat, self._gradient, *self._own)]
+        identity = _Activation(1.0, lambda _: None, lambda g, _: g)
+        self._layers = [
+            _Layer(weight, bias, _ACTIVATIONS.get(kind, identity), [space[place] for space in spaces[1:]])
+            for place, ((_, kind), (weight, bias)) in enumerate(zip(shapes, spaces[0], strict=True))
+        ]
+        self._memory: _Memory | None = None
+        self._table: tuple[Table, Any] | None = None
+
+    @staticmethod
+    def knows(policy: Policy) -> bool:
+        """Returns whether the policy is made of what is known here."""
+        return (
+            type(policy) is Policy
+            and type(policy.critic) is nn.Linear
+            and getattr(policy, "memory", None) is None
+            and policy.action_heads.fused is not None
+            and policy.actor.weight.device.type == "cpu"
+            and all(parameter.requires_grad for parameter in policy.parameters())
+            and all(
+                isinstance(layer, nn.Linear) if place % 2 == 0 else type(layer) in _ACTIVATIONS
+                for place, layer in enumerate(policy.trunk)
+            )
+        )
+
+    def forward(self, table: Table, index: Tensor, *, clip: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Takes rows through the network and the loss.
+
+        Args:
+            table: The rollout.
+            index: Which of its rows ``[B]``.
+            clip: Half width of the interval of the ratio.
+
+        Returns:
+            Sums ``[6 + 3 H]``; weights and log-probabilities ``[B, H]`` and outputs for the heads ``[B, P]``, these in
+            memory that is used again.
+        """
+        rows = len(index)
+        memory = self._room(rows, table.observation.shape[1])
+        stored = self._stored(table)
+        memory.index[:rows].copy_(index)
+        parts = self._heads.parts(table.masks.names, index.device)
+        view = memory.index_view
+
+        def work(lane: int) -> None:
+            for start, stop in self._pieces(lane, rows):
+                seen = memory.layers[0][start:stop]
+                torch.index_select(table.observation, 0, memory.index[start:stop], out=seen)
+                for layer, result in zip(self._layers, (*memory.layers[1:], memory.outputs), strict=True):
+                    made, scale = result[start:stop], layer.activation.scale
+                    torch.addmm(layer.bias, seen, layer.weight.t(), beta=scale, alpha=scale, out=made)
+                    layer.activation.forward(made)
+                    seen = made
+                count = stop - start
+                arguments = [start, count, _GROUP, clip, parts, view, stored, memory.work]
+                wp.launch(loss_of_rows, dim=-(-count // _GROUP), inputs=arguments, device="cpu")
+
+        prepare(loss_of_rows, "cpu")
+        self._lanes.run(work)
+        sums = memory.sums[: -(-rows // _GROUP)].sum(0)
+        return sums, memory.weight[:rows], memory.log_prob[:rows], memory.outputs[:rows, :-1]
+
+    def backward(self, table: Table, rows: int, factor: Tensor, more: Tensor | None = None) -> None:
+        """Adds the gradient of the last rows that went forward to that of the parameters.
+
+        Args:
+            table: As given to :meth:`forward`.
+            rows: How many they were.
+            factor: What the slopes of surrogate, value loss and entropies are multiplied by ``[2 + H]``.
+            more: Another gradient of the outputs for the heads ``[B, P]``.
+        """
+        memory = self._memory
+        assert memory is not None  # noqa: S101 - there is no way back without one there
+        stored = self._stored(table)
+        parts = self._heads.parts(table.masks.names, factor.device)
+        factors = wp.from_torch(factor, requires_grad=False, return_ctype=True)
+
+        def work(lane: int) -> None:
+            for start, stop in self._pieces(lane, rows):
+                arguments = [start, factors, parts, memory.index_view, stored, memory.work]
+                wp.launch(gradient_of_rows, dim=stop - start, inputs=arguments, device="cpu")
+                slope = memory.outputs[start:stop]
+                if more is not None:
+                    slope[:, :-1].add_(more[start:stop])
+                for place in reversed(range(len(self._layers))):
+                    layer, seen = self._layers[place], memory.layers[place][start:stop]
+                    weight, bias = layer.gradients[lane]
+                    weight.addmm_(slope.t(), seen)
+                    bias.add_(slope.sum(0))
+                    if place:
+                        before = memory.back[lane][place - 1][: stop - start]
+                        torch.mm(slope, layer.weight, out=before)
+                        self._layers[place - 1].activation.backward(before, seen)
+                        slope = before
+
+        for own in self._own:
+            own.zero_()
+        self._lanes.run(work)
+        for own in self._own:
+            self._gradient.add_(own)
+
+    def pulls(self, drawn: Drawn, factor: Callable[[Tensor, float], Tensor]) -> list[Tensor]:
+        """Returns the gradients of policy loss and of bonus by the outputs for the heads, ``[B, P]`` each.
+
+        Of the rows that went forward last, before they go back.
+        """
+        memory = self._memory
+        assert memory is not None  # noqa: S101 - as there
+        size = len(drawn.chosen)
+        rows = HandRows(self, drawn, 0.0, factor)
+        sums = memory.sums[: -(-size // _GROUP)].sum(0)
+        _, factors, _, count = means_and_bonus(sums, size, rows)
+        one, none = count.new_ones(()), count.new_zeros(())
+        found = []
+        for of_policy, of_bonus in ((one, none), (none, one)):
+            slopes = _slopes(of_policy, none, of_bonus, count, factors)
+            outputs, work = torch.empty(size, self._columns + 1), Work()
+            for name in Work.vars:
+                setattr(work, name, getattr(memory.work, name))
+            work.outputs = wp.from_torch(outputs, requires_grad=False)
+            arguments = [0, wp.from_torch(slopes), self._heads.parts(drawn.table.masks.names, outputs.device)]
+            arguments += [memory.index_view, self._stored(drawn.table), work]
+            wp.launch(gradient_of_rows, dim=size, inputs=arguments, device="cpu")
+            found.append(outputs[:, :-1])
+        return found
+
+    def _pieces(self, lane: int, rows: int) -> list[tuple[int, int]]:
+        """Returns the rows of a lane, from and to, in pieces that begin with a group."""
+        groups = -(-rows // _GROUP)
+        first, last = (groups * each // self._lanes.count for each in (lane, lane + 1))
+        count = max(1, -(-(last - first) * _GROUP // _PIECE))
+        edges = [(first + (last - first) * each // count) * _GROUP for each in range(count + 1)]
+        pieces = [(start, min(stop, rows)) for start, stop in pairwise(edges)]
+        return [piece for piece in pieces if piece[0] < piece[1]]
+
+    def _room(self, rows: int, features: int) -> _Memory:
+        """Returns memory for so many rows, as before if it is large enough."""
+        if self._memory is None or self._memory.size < rows:
+            self._memory = self._make_room(rows, features)
+        return self._memory
+
+    def _make_room(self, rows: int, features: int) -> _Memory:
+        widths = [len(layer.bias) for layer in self._layers[:-1]]
+        piece = min(rows, _PIECE + _GROUP)
+        heads, columns = self._head_count, self._columns
+        first, second = torch.empty(2, rows, columns).unbind()
+        index = torch.empty(rows, dtype=torch.int64)
+        memory = _Memory(
+            size=rows,
+            layers=[torch.empty(rows, width) for width in (features, *widths)],
+            back=[[torch.empty(piece, width) for width in widths] for _ in range(self._lanes.count)],
+            outputs=torch.empty(rows, columns + 1),
+            weight=torch.empty(rows, heads),
+            log_prob=torch.empty(rows, heads),
+            slope=torch.empty(rows, 2),
+            sums=torch.empty(-(-rows // _GROUP), len(SUMS) + 3 * heads),
+            index=index,
+            index_view=wp.from_torch(index, requires_grad=False),
+            work=Work(),
+            owned=[first, second],
+        )
+        named = {"first": first, "second": second}
+        named |= {name: getattr(memory, name) for name in ("outputs", "weight", "log_prob", "slope", "sums")}
+        for name, entry in named.items():
+            setattr(memory.work, name, wp.from_torch(entry, requires_grad=False))
+        return memory
+
+    def _stored(self, table: Table) -> Any:
+        """Returns the kernels' view of a table; made anew for another one."""
+        if self._table is None or self._table[0] is not table:
+            stored = Stored()
+            named = {"masks": table.masks.legal, "numbers": table.actions.numbers, "reals": table.actions.reals}
+            named |= {name: getattr(table, name) for name in ("log_prob", "choice", "rest")}
+            for name, entry in named.items():
+                setattr(stored, name, wp.from_torch(entry, requires_grad=False))
+            self._table = table, stored
+        return self._table[1]
+
+
+def _cut(flat: Tensor, shapes: list[torch.Size]) -> list[tuple[Tensor, Tensor]]:
+    """Returns weight and bias of every layer as views of memory in which they follow each other."""
+    sizes = [size for shape in shapes for size in (shape.numel(), shape[0])]
+    parts = flat.split(sizes)
+    return [(weight.view(shape), bias) for shape, weight, bias in zip(shapes, parts[::2], parts[1::2], strict=True)]
+
+
+class HandRows(NamedTuple):
+    """What the loss reads beside the parameters, a minibatch of it."""
+
+    hand: ByHand
+    drawn: Drawn
+    clip: float
+    factor: Callable[[Tensor, float], Tensor]
+    """As in :class:`headctl.ppo.fused_loss.LossRows`."""
+
+    @property
+    def shares(self) -> Tensor | None:
+        """As there."""
+        return self.drawn.shares
+
+
+class LossByHand(torch.autograd.Function):
+    """Policy loss, value loss and bonus of a minibatch, whose way back adds to the gradients of the parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, rows: HandRows) -> tuple[Tensor, ...]:  # noqa: ARG004
+        """Returns three scalars, the outputs for the heads ``[B, P]``, sums, weights and log-probabilities.
+
+        ``anchor`` is any parameter: it makes the results differentiable.
+        """
+        size = len(rows.drawn.chosen)
+        sums, weight, log_prob, params = rows.hand.forward(rows.drawn.table, rows.drawn.chosen, clip=rows.clip)
+        means, factor, bonus, count = means_and_bonus(sums, size, rows)
+        ctx.rows, ctx.size, ctx.count, ctx.factor = rows, size, count, factor
+        ctx.mark_non_differentiable(sums, weight, log_prob)
+        ctx.set_materialize_grads(False)
+        return -means[0], 0.5 * means[1], bonus, params, sums, weight, log_prob
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, None]:
+        """Adds to the gradients of the parameters; hands nothing on."""
+        of_policy, of_value, of_bonus = (ctx.count.new_zeros(()) if each is None else each for each in gradients[:3])
+        hand, table = ctx.rows.hand, ctx.rows.drawn.table
+        hand.backward(table, ctx.size, _slopes(of_policy, of_value, of_bonus, ctx.count, ctx.factor), gradients[3])
+        return None, None
+
+
+def _slopes(of_policy: Tensor, of_value: Tensor, of_bonus: Tensor, count: Tensor, factor: Tensor) -> Tensor:
+    """Returns what the slopes of surrogate, value loss and entropies are multiplied by ``[2 + H]``."""
+    return torch.cat((torch.stack((-of_policy, of_value)) / count, of_bonus * factor))
+
+
+def loss_by_hand(anchor: Tensor, rows: HandRows) -> tuple[FusedTerms, Tensor]:
+    """Returns the terms of the loss of a minibatch, and the outputs for the heads ``[B, P]``.
+
+    Terms are differentiable: their way back adds to ``parameter.grad`` in place. The tensors of the rows are memory
+    that the next minibatch uses again.
+
+    Args:
+        anchor: Any parameter of the policy.
+        rows: The rest.
+    """
+    told = LossByHand.apply(anchor, rows)
+    policy, value, bonus, params, sums, weight, log_prob = told  # pyright: ignore[reportGeneralTypeIssues] - tensors
+    return fused_terms(policy, value, bonus, sums, weight, log_prob, rows.shares), params

@@ -1,0 +1,109 @@
+"""All parameters of a policy in one piece of memory, and Adam over them in one operation."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headctl.policy.network import Policy
+
+
+def flat_order(policy: Policy) -> list[nn.Parameter]:
+    """Returns the parameters with those of actor and critic side by side: one product gives the outputs of both."""
+    if type(policy.critic) is not nn.Linear:
+        return list(policy.parameters())
+    ends = [policy.actor.weight, policy.critic.weight, policy.actor.bias, policy.critic.bias]
+    taken = {id(each) for each in ends}
+    return [each for each in policy.parameters() if id(each) not in taken] + ends
+
+
+def flatten(parameters: list[nn.Parameter]) -> Tensor:
+    """Moves parameters into one piece of memory, in the given order, and returns it ``[N]``."""
+    flat = torch.cat([each.detach().flatten() for each in parameters])
+    for each, part in zip(parameters, flat.split([each.numel() for each in parameters]), strict=True):
+        each.data = part.view_as(each)
+    return flat
+
+
+class FlatAdam(torch.optim.Adam):
+    """Adam (Kingma & Ba 2015, algorithm 1) over parameters that lie in one piece of memory, as their gradients do.
+
+    What it remembers looks as in torch's own, parameter by parameter, and either reads the other's state.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        flat: Tensor,
+        gradient: Tensor,
+        order: list[nn.Parameter],
+        *,
+        lr: float,
+    ) -> None:
+        """Creates the optimiser.
+
+        Args:
+            parameters: The parameters, in the order in which their state is numbered.
+            flat: Their memory ``[N]``.
+            gradient: That of their gradients ``[N]``.
+            order: The parameters in the order of that memory.
+            lr: Step size.
+        """
+        super().__init__(parameters, lr=lr, eps=1e-5, fused=True)
+        self._flat, self._gradient, self._order = flat, gradient, order
+        self._moments: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Takes one step along the gradients as they lie in memory, whatever ``parameter.grad`` is."""
+        if closure is not None:
+            closure()
+        if self._moments is None:
+            self._moments = self._remember()
+        mean, square, count = self._moments
+        (group,) = self.param_groups
+        beta1, beta2 = group["betas"]
+        found_inf = getattr(self, "found_inf", None)
+        count += 1.0
+        torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage] - what torch.optim.Adam(fused=True) itself calls
+            [self._flat],
+            [self._gradient],
+            [mean],
+            [square],
+            [],
+            [count],
+            lr=group["lr"],
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+            found_inf=found_inf,
+        )
+        if found_inf is not None:
+            count -= found_inf
+
+    def _remember(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Puts what is remembered of every parameter, zeros at first, into one piece of memory; the state shows it."""
+        sizes = [each.numel() for each in self._order]
+        mean, square = torch.zeros_like(self._flat), torch.zeros_like(self._flat)
+        count = torch.zeros((), device=self._flat.device)
+        for each, first, second in zip(self._order, mean.split(sizes), square.split(sizes), strict=True):
+            views = {"step": count, "exp_avg": first.view_as(each), "exp_avg_sq": second.view_as(each)}
+            for name, kept in self.state.get(each, {}).items():
+                views[name].copy_(kept)
+            self.state[each] = views
+        return mean, square, count
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the state as torch's own does, with a count of steps for every parameter."""
+        told = super().state_dict()
+        told["state"] = {number: kept | {"step": kept["step"].clone()} for number, kept in told["state"].items()}
+        return told
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over a state, of this optimiser or of torch's Adam."""
+        super().load_state_dict(dict(state_dict))
+        self._moments = self._remember() if self.state else None
