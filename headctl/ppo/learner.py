@@ -22,7 +22,7 @@ from headctl.ppo.diagnostics import explained_variance, gradient_shares
 from headctl.ppo.faults import TERMS, NonFiniteError, broken_parts, first_broken, terms_broken
 from headctl.ppo.fused_loss import LossRows, fused_loss
 from headctl.ppo.gradients import FlatGradients
-from headctl.ppo.rollout import Minibatch, PackedRows, Rollout, generalized_advantages
+from headctl.ppo.rollout import DEFAULT_CUT, Cut, Minibatch, PackedRows, Rollout, generalized_advantages
 
 _FINAL_LEARNING_RATE = 0.1  # share of the learning rate that a linear schedule ends at: the control loop stays closed
 
@@ -43,6 +43,7 @@ class PPOOptions:
         max_grad_norm: The gradient of all parameters together is scaled down to this norm.
         rescue_coef: Weight of the pull towards the uniform choice on heads with ``rescue: true`` that have collapsed.
         target_kl: The update ends after the epoch whose mean KL divergence exceeds this; ``None``: never.
+        cut: How rollouts of a policy with memory are cut into sequences.
     """
 
     epochs: int = 4
@@ -56,6 +57,7 @@ class PPOOptions:
     max_grad_norm: float = 0.5
     rescue_coef: float = 0.1
     target_kl: float | None = 0.03
+    cut: Cut = DEFAULT_CUT
 
 
 class Losses(NamedTuple):
@@ -160,7 +162,7 @@ class PPOLearner:
         half the squared error. Both are means over the rows of living agents. KL divergence: the estimator ``k3`` of
         Schulman (2020), ``(r - 1) - log r``.
         """
-        params, value = (self.policy.outputs if batch.normalized else self.policy)(batch.observation)
+        params, value = (self.policy.outputs if batch.normalized else self.policy)(*batch.seen)
         heads = self.policy.action_heads.fused
         if heads is None:
             return self.losses_apart(params, value, batch)
@@ -289,6 +291,7 @@ class PPOLearner:
             self.generator,
             normal=normal,
             total=total,
+            cut=options.cut,
         )
         for batches in epochs:
             before = len(told)
