@@ -3,9 +3,13 @@
 from typing import ClassVar
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from gymnasium.utils import seeding
 from pettingzoo import ParallelEnv
+
+from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
+from headctl.policy.network import Policy
 
 AGENTS = ("red_0", "blue_0")
 
@@ -65,3 +69,22 @@ class RecallGame(ParallelEnv):
 
 def parallel_env(**options):
     return RecallGame(**options)
+
+
+@torch.no_grad()
+def player_who_remembers(answer=1.0):
+    """A policy of this game that is always right, or with ``answer=-1`` always wrong.
+
+    Its one number is a latch, ``h' = tanh(5 sign + 5 h)``: it keeps the sign that was shown. What is left of an episode
+    before spoils it: the opposite sign meets a full latch, and the answer is a coin.
+    """
+    space = RecallGame()._actions
+    policy = Policy(2, ActionHeads(resolve_heads(describe_space(space), {}), space), hidden=(), memory=1)
+    memory = policy.memory
+    for weight in (*memory.parameters(), *policy.actor.parameters()):
+        weight.zero_()
+    memory.of_input.bias.copy_(torch.tensor([30.0, -30.0, 0.0]))  # the reset gate open, the update gate too
+    memory.of_input.weight[2, 0] = 5.0
+    memory.of_state.weight[2, 0] = 5.0
+    policy.actor.weight.copy_(answer * torch.tensor([[-30.0], [30.0]]))
+    return policy
