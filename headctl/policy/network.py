@@ -1,6 +1,9 @@
 """The actor-critic network: normalised observation, shared trunk, one output layer for all heads, one for the value.
 
-Shapes: B samples (any leading shape), F features of the observation, P outputs for the heads, H heads.
+Between the trunk and the output layers there may be a memory (:mod:`headctl.policy.recurrent`).
+
+Shapes: B samples (any leading shape), F features of the observation, P outputs for the heads, H heads, D size of the
+memory, L steps of S sequences.
 """
 
 import math
@@ -14,6 +17,7 @@ from headctl.messages import unknown_name
 from headctl.policy.actions import ActionHeads, Actions, Evaluation
 from headctl.policy.activations import ACTIVATIONS
 from headctl.policy.fused import Masks, PackedActions
+from headctl.policy.recurrent import GatedMemory, Sequences
 from headctl.policy.scaled_critic import ScaledCritic
 
 _CLIP = 10.0
@@ -28,6 +32,8 @@ class PolicyStep(NamedTuple):
     evaluation: Evaluation
     value: Tensor
     """float32 ``[B]``."""
+    state: Tensor | None = None
+    """What is remembered afterwards, float32 ``[B, D]``; ``None``: the policy has no memory."""
 
 
 class ObservationNormalizer(nn.Module):
@@ -86,8 +92,12 @@ class ObservationNormalizer(nn.Module):
 class Policy(nn.Module):
     """A policy with a value estimate: what acts in a game, and what PPO improves.
 
+    What a policy with memory decides depends on the observation and on what it remembers of the episode: a state that
+    the caller keeps for every agent, gives to each decision, and empties where an episode begins.
+
     Attributes:
         action_heads: The heads that turn outputs into actions.
+        memory: What it remembers with; ``None``: it decides by the observation alone.
     """
 
     def __init__(
@@ -97,6 +107,7 @@ class Policy(nn.Module):
         *,
         hidden: Sequence[int] = (128, 128),
         activation: str = "tanh",
+        memory: int = 0,
         normalize_values: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -107,6 +118,7 @@ class Policy(nn.Module):
             action_heads: The heads to fill.
             hidden: Widths of the shared layers.
             activation: ``tanh``, ``relu``, ``elu`` or ``silu``.
+            memory: Size D of a gated recurrent unit between trunk and output layers; 0: there is none.
             normalize_values: Whether the value output learns in units of its own returns.
             generator: Random stream of the initial weights.
 
@@ -124,6 +136,8 @@ class Policy(nn.Module):
             layers += [_linear(width, size, math.sqrt(2.0), generator), ACTIVATIONS[activation]()]
             width = size
         self.trunk = nn.Sequential(*layers)
+        self.memory = GatedMemory(width, memory, generator) if memory else None
+        width = memory or width
         self.actor = _linear(width, action_heads.num_params, 0.01, generator)
         # Of the size of the returns nothing is known: a critic that learns in their units begins at 0.
         self.critic = (
@@ -132,14 +146,59 @@ class Policy(nn.Module):
         with torch.no_grad():
             self.actor.bias.copy_(action_heads.initial_bias())
 
-    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the joint output of the heads ``[B, P]`` and the value ``[B]``, both float32."""
-        return self.outputs(self.normalizer(observation))
+    def forward(self, observation: Tensor, sequences: Sequences | None = None) -> tuple[Tensor, Tensor]:
+        """Returns the joint output of the heads ``[B, P]`` and the value ``[B]``, both float32.
 
-    def outputs(self, normal: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns what :meth:`forward` does, from observations that have been through :attr:`normalizer`."""
+        Args:
+            observation: ``[B, F]``.
+            sequences: As in :meth:`outputs`. For single decisions of a policy with memory: :meth:`step`.
+        """
+        return self.outputs(self.normalizer(observation), sequences)
+
+    def outputs(self, normal: Tensor, sequences: Sequences | None = None) -> tuple[Tensor, Tensor]:
+        """Returns what :meth:`forward` does, from observations that have been through :attr:`normalizer`.
+
+        Args:
+            normal: ``[B, F]``.
+            sequences: How the rows follow each other, for a policy with memory; ``None``: each is the first of an
+                episode.
+        """
         features = self.trunk(normal)
+        if self.memory is not None:
+            if sequences is None:
+                features = self.memory(features, self.memory.empty(*features.shape[:-1], device=features.device))
+            else:
+                steps = features.unflatten(0, sequences.keep.shape)
+                features = self.memory.unroll(steps, self._refreshed(sequences), sequences.keep).flatten(0, 1)
         return self.actor(features), self.critic(features).squeeze(-1)
+
+    @torch.no_grad()
+    def _refreshed(self, sequences: Sequences) -> Tensor:
+        """Returns what is remembered before the first step of every sequence ``[S, D]``, after their burn-in."""
+        before = sequences.burn_in
+        if before is None or self.memory is None:
+            return sequences.state
+        remembered = self.memory.unroll(self.trunk(before.normal), before.state, before.keep)
+        return sequences.state.index_copy(0, before.sequences, remembered[-1])
+
+    def initial_state(self, *shape: int) -> Tensor | None:
+        """Returns what is remembered at the beginning of an episode ``[*shape, D]``; ``None``: there is no memory."""
+        return None if self.memory is None else self.memory.empty(*shape, device=self.normalizer.mean.device)
+
+    def step(self, observation: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Returns the joint output of the heads ``[B, P]``, the value ``[B]``, and what is remembered afterwards.
+
+        Args:
+            observation: ``[B, F]``.
+            state: What is remembered ``[B, D]``; ``None``: nothing, as at the beginning of an episode. A policy without
+                memory passes it over.
+        """
+        features = self.trunk(self.normalizer(observation))
+        after = None
+        if self.memory is not None:
+            before = self.initial_state(*observation.shape[:-1]) if state is None else state
+            features = after = self.memory(features, before)
+        return self.actor(features), self.critic(features).squeeze(-1), after
 
     @torch.no_grad()
     def act(
@@ -148,6 +207,7 @@ class Policy(nn.Module):
         masks: Masks,
         generator: torch.Generator | None = None,
         *,
+        state: Tensor | None = None,
         into: PackedActions | None = None,
     ) -> PolicyStep:
         """Draws actions and says what it thinks of them.
@@ -156,16 +216,28 @@ class Policy(nn.Module):
             observation: ``[B, F]``.
             masks: bool ``[B, K]`` for heads that are masked, or side by side.
             generator: Random stream.
+            state: What is remembered, as in :meth:`step`.
             into: Where the actions go; ``None``: new tensors.
         """
-        params, value = self(observation)
-        return PolicyStep(*self.action_heads.act(params, masks, generator, into=into), value)
+        params, value, after = self.step(observation, state)
+        return PolicyStep(*self.action_heads.act(params, masks, generator, into=into), value, after)
 
     def evaluate(
-        self, observation: Tensor, actions: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+        self,
+        observation: Tensor,
+        actions: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        state: Tensor | None = None,
     ) -> tuple[Evaluation, Tensor]:
-        """Returns what the policy says of given actions, and the value ``[B]``; differentiable."""
-        params, value = self(observation)
+        """Returns what the policy says of given actions, and the value ``[B]``; differentiable.
+
+        Args:
+            observation: ``[B, F]``.
+            actions: Per head ``[B, ...]``.
+            masks: bool ``[B, K]`` for heads that are masked.
+            state: What was remembered when they were taken, as in :meth:`step`.
+        """
+        params, value, _ = self.step(observation, state)
         return self.action_heads.evaluate(params, actions, masks), value
 
 

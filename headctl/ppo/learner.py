@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -143,7 +144,7 @@ class PPOLearner:
             rows = HandRows(self._hand, batch, self.options.clip_coef, self.controller.bonus_factor)
             terms, params = loss_by_hand(self.policy.critic.bias, rows)
             return Losses(params=params, rescue=params.new_zeros(()), **terms._asdict())
-        params, value = (self.policy.outputs if batch.normalized else self.policy)(batch.observation)
+        params, value = (self.policy.outputs if batch.normalized else self.policy)(*batch.seen)
         heads = self.policy.action_heads.fused
         if heads is None:
             return self.losses_apart(params, value, batch)
@@ -265,14 +266,8 @@ class PPOLearner:
         # The statistics of the normaliser rest during an update: once for all passes.
         with torch.no_grad():
             normal = self.policy.normalizer(rollout.observation)
-        epochs = (rollout.minibatches if self._hand is None else rollout.drawn)(
-            advantage,
-            options.minibatch_size,
-            options.epochs,
-            self.generator,
-            normal=normal,
-            total=total,
-        )
+        deal = partial(rollout.minibatches, cut=options.cut) if self._hand is None else rollout.drawn
+        epochs = deal(advantage, options.minibatch_size, options.epochs, self.generator, normal=normal, total=total)
         for batches in epochs:
             before = len(told)
             taken: list[Tensor] = []

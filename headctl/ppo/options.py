@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from headctl.ppo.rollout import DEFAULT_CUT, Cut
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PPOOptions:
@@ -19,6 +21,7 @@ class PPOOptions:
         max_grad_norm: The gradient of all parameters together is scaled down to this norm.
         rescue_coef: Weight of the pull towards the uniform choice on heads with ``rescue: true`` that have collapsed.
         target_kl: The update ends after the epoch whose mean KL divergence exceeds this; ``None``: never.
+        cut: How rollouts of a policy with memory are cut into sequences.
     """
 
     epochs: int = 4
@@ -32,3 +35,4 @@ class PPOOptions:
     max_grad_norm: float = 0.5
     rescue_coef: float = 0.1
     target_kl: float | None = 0.03
+    cut: Cut = DEFAULT_CUT

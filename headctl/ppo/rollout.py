@@ -4,7 +4,7 @@ Shapes: T steps, R rows (one per agent that the learner controls), F features, K
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from headctl.policy.actions import ActionHeads, Actions
 from headctl.policy.fused import PackedActions, PackedMasks
 from headctl.policy.network import PolicyStep
+from headctl.policy.recurrent import Sequences
 
 
 def generalized_advantages(
@@ -75,6 +76,25 @@ class Minibatch(NamedTuple):
     """Whether the observations have been through the policy's normaliser."""
     shares: Tensor | None = None
     """Living rows, rows and rows in which each head counts, of all processes ``[2 + H]``; ``None``: there is one."""
+    sequences: Sequences | None = None
+    """How the rows follow each other, for a policy with memory; ``None``: it has none."""
+
+    @property
+    def seen(self) -> tuple[Any, ...]:
+        """What the policy is asked about: the observations, and their order in time where it matters."""
+        return (self.observation,) if self.sequences is None else (self.observation, self.sequences)
+
+
+class Cut(NamedTuple):
+    """How the rollout of a policy with memory is cut into sequences."""
+
+    length: int = 16
+    """Steps of a sequence L, a divisor of T: gradients go no further back."""
+    burn_in: int = 0
+    """Steps before a sequence that bring its first memory up to date, at most L."""
+
+
+DEFAULT_CUT = Cut()
 
 
 class PackedRows(NamedTuple):
@@ -126,7 +146,10 @@ class Rollout:
         done: float32 ``[T, R]``.
         bootstrap: float32 ``[T, R]``.
         alive: float32 ``[T, R]``.
+        state: What was remembered before each decision, float32 ``[T, R, D]``; ``None``: the policy has no memory.
     """
+
+    state: Tensor | None = None
 
     def __init__(
         self,
@@ -200,6 +223,7 @@ class Rollout:
         *,
         normal: Tensor | None = None,
         total: Callable[[Tensor], Tensor] | None = None,
+        cut: Cut = DEFAULT_CUT,
     ) -> Iterator[Iterator[Minibatch]]:
         """Yields, per epoch, the whole rollout once in a new random order, in minibatches of nearly equal size.
 
@@ -211,14 +235,19 @@ class Rollout:
             normal: Observations after the policy's normaliser ``[T, R, F]``; ``None``: minibatches have them as they
                 were seen.
             total: Adds up sums over the processes that share the work, as :func:`normalize` takes it.
+            cut: How it is cut into sequences where the policy has a memory.
         """
         self._advantage.copy_(normalize(advantage, self.alive, total))
         torch.add(advantage, self.value, out=self._value_target)
-        rows = self.steps * self.rows
         for _ in range(epochs):
-            order = torch.randperm(rows, generator=generator, device=generator.device).to(advantage.device)
-            pieces = order.tensor_split(-(-rows // size))
-            yield self._epoch(pieces, normal, None if total is None else total(self._shares(pieces)))
+            pieces = self._pieces(size, cut, generator)
+            yield self._epoch(pieces, normal, None if total is None else total(self._shares(pieces)), cut)
+
+    def _pieces(self, size: int, cut: Cut, generator: torch.Generator) -> Sequence[Tensor]:  # noqa: ARG002 - no memory, no sequences
+        """Returns the rows of every minibatch, in a new random order."""
+        rows = self.steps * self.rows
+        order = torch.randperm(rows, generator=generator, device=generator.device).to(self.observation.device)
+        return order.tensor_split(-(-rows // size))
 
     def drawn(
         self,
@@ -253,7 +282,13 @@ class Rollout:
         counted = torch.cat((alive, torch.ones_like(alive), self.choice.flatten(0, 1) * alive), dim=-1)
         return torch.stack([counted.index_select(0, index).sum(0) for index in pieces])
 
-    def _epoch(self, pieces: Sequence[Tensor], normal: Tensor | None, shares: Tensor | None) -> Iterator[Minibatch]:
+    def _epoch(
+        self,
+        pieces: Sequence[Tensor],
+        normal: Tensor | None,
+        shares: Tensor | None,
+        cut: Cut,  # noqa: ARG002 - no memory, no sequences
+    ) -> Iterator[Minibatch]:
         """Gathers the minibatches of an epoch, each when it is asked for."""
         observation = (self.observation if normal is None else normal).flatten(0, 1)
         table, legal = self._table.flatten(0, 1), self._legal.legal.flatten(0, 1)

@@ -12,6 +12,7 @@ from headctl.entropy.controller import MultiHeadEntropyController
 from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
 from headctl.policy.network import Policy
 from headctl.ppo.learner import PPOOptions
+from headctl.ppo.rollout import Cut
 from headctl.run.changes import changed_keys, may_change, may_change_text
 from headctl.run.checkpoint import Checkpoint, CheckpointError, newest_usable
 from headctl.run.config import RunConfig
@@ -32,6 +33,7 @@ def build_agent(
         ActionHeads(specs, game.action_space),
         hidden=config.policy.hidden,
         activation=config.policy.activation,
+        memory=config.policy.recurrent.size,
         normalize_values=config.ppo.normalize_values,
         generator=generator,
     ).to(game.device)
@@ -40,7 +42,11 @@ def build_agent(
 
 def ppo_options(config: RunConfig) -> PPOOptions:
     """Returns the knobs of the update that a configuration asks for."""
-    return PPOOptions(**config.ppo.model_dump(exclude={"rollout_steps", "normalize_values"}))
+    recurrent = config.policy.recurrent
+    return PPOOptions(
+        **config.ppo.model_dump(exclude={"rollout_steps", "normalize_values"}),
+        cut=Cut(recurrent.sequence_length, recurrent.burn_in),
+    )
 
 
 def load_policy(config: RunConfig, run_dir: Path) -> Policy:

@@ -24,6 +24,7 @@ from headctl.run.sections import (
     GameSection,
     PolicySection,
     PPOSection,
+    RecurrentSection,
     RunSection,
 )
 from headctl.run.selfplay_section import RolesSection, SelfPlaySection, league_problems, merged_heads
@@ -132,7 +133,7 @@ def _resolve(document: Document, overrides: Sequence[str]) -> RunConfig:
     except ValidationError as error:
         problems += [describe_problem(details, RunConfig) for details in error.errors()]
     if config is not None:
-        problems += _contradictions(config)
+        problems += _contradictions(config) + _memory_problems(config)
         problems += _evaluation_problems(config)
         problems += league_problems(config.selfplay)
     game = _game_section(tree)
@@ -156,6 +157,7 @@ def _with_line(problem: str, document: Document, overridden: set[str]) -> str:
 
 
 _SHORT_FOR = {
+    ("policy", "recurrent"): "cell",
     ("heads", "*"): "target",
     ("selfplay", "opponents", "*"): "weight",
     ("selfplay", "roles", "main_exploiter", "heads", "*"): "target",
@@ -178,7 +180,7 @@ def _with_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
     branch = top
     for depth, part in enumerate(parts[:-1], start=1):
         below = branch.get(part)
-        short = _SHORT_FOR.get((*parts[: depth - 1], "*"))
+        short = _SHORT_FOR.get(tuple(parts[:depth])) or _SHORT_FOR.get((*parts[: depth - 1], "*"))
         if short and below is not None and not isinstance(below, dict):
             below = {short: below}
         if below is not None and not isinstance(below, dict):
@@ -308,5 +310,40 @@ def _contradictions(config: RunConfig) -> list[str]:
             f"ppo.rollout_steps: a rollout of {rows:_} rows (game.num_games {config.game.num_games} * "
             f"ppo.rollout_steps {config.ppo.rollout_steps} * (1 + share of selfplay.opponents.latest {share:g})) "
             f"is more than {_ROWS_MAX:_}; lower one of them"
+        )
+    return problems
+
+
+def _memory_problems(config: RunConfig) -> list[str]:
+    """Returns what is wrong between the keys of a memory and those of the update."""
+    memory, ppo = config.policy.recurrent, config.ppo
+    if memory.cell == "none":
+        return [
+            f"policy.recurrent.{name}: {getattr(memory, name)} has nothing to act on without a cell; set "
+            "policy.recurrent.cell to gru, or leave it out"
+            for name, field in RecurrentSection.model_fields.items()
+            if getattr(memory, name) != field.default
+        ]
+    problems = []
+    length, steps = memory.sequence_length, ppo.rollout_steps
+    if steps % length:
+        smaller, larger = (
+            next((size for size in sizes if steps % size == 0), None)
+            for sizes in (range(length, 0, -1), range(length, steps + 1))
+        )
+        would_do = " or ".join(str(size) for size in (smaller, larger) if size)
+        problems.append(
+            f"policy.recurrent.sequence_length: {length} does not divide ppo.rollout_steps {steps}, and a rollout is "
+            f"cut into whole sequences; {would_do} would do"
+        )
+    if memory.burn_in > length:
+        problems.append(
+            f"policy.recurrent.burn_in: {memory.burn_in} is more than policy.recurrent.sequence_length {length}; "
+            "lower it or make the sequences longer"
+        )
+    if ppo.minibatch_size < length:
+        problems.append(
+            f"ppo.minibatch_size: {ppo.minibatch_size} is less than one sequence (policy.recurrent.sequence_length "
+            f"{length}); raise it or make the sequences shorter"
         )
     return problems

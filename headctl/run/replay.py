@@ -54,6 +54,10 @@ Decisions = Mapping[str, Sequence[HeadDecision]]
 class Agent(Protocol):
     """Somebody who flies a game and tells what she decides."""
 
+    def begin(self) -> None:
+        """Begins a game: nothing is remembered of another one."""
+        ...
+
     def decide(self, seen: Observations) -> tuple[Actions, list[list[HeadDecision]]]:
         """Returns actions ``[1, A, ...]`` and, per seat, what every head decided."""
         ...
@@ -181,6 +185,8 @@ class Cast:
         seen: tuple[Tensor, dict[str, Tensor]] = engine.reset(self._seed)
         names = agent_names(engine)
         is_first = torch.tensor(engine.seat_sides) == 0
+        for agent in self._agents:
+            agent.begin()
         ended = False
         while not ended:
             (mine, told), (theirs, told_too) = (agent.decide(Observations(*seen)) for agent in self._agents)
@@ -268,12 +274,17 @@ class _RunAgent:
         self._alpha = dict(zip(controller["heads"], controller["alpha"].tolist(), strict=True))
         self._generator = torch.Generator().manual_seed(seed)
         self._names = choice_names(engine)
+        self._state: Tensor | None = None
+
+    def begin(self) -> None:
+        """Empties the memory."""
+        self._state = None
 
     @torch.no_grad()
     def decide(self, seen: Observations) -> tuple[Actions, list[list[HeadDecision]]]:
         """Draws an action for every seat."""
         heads = self._policy.action_heads
-        params, _ = self._policy(seen.observation)
+        params, _, self._state = self._policy.step(seen.observation, self._state)
         drawn = heads.sample(params, seen.masks, self._generator)
         # Adding 0 turns the -0 of a head without a choice into 0.
         entropy = (heads.evaluate(params, drawn, seen.masks).entropy[0] + 0.0).tolist()
@@ -294,6 +305,9 @@ class _PilotAgent:
     def __init__(self, name: str, engine: DogfightEngine) -> None:
         self._name, self._engine = name, engine
         self._names = choice_names(engine)
+
+    def begin(self) -> None:
+        """Nothing: a pilot's memory is the state of the game."""
 
     def decide(self, seen: Observations) -> tuple[Actions, list[list[HeadDecision]]]:  # noqa: ARG002 - it sees the state
         """Asks the pilot."""

@@ -19,6 +19,12 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DIGITS = "^[-+]?[0-9][0-9_]*$"
 """Whole numbers may have underscores, which YAML 1.2 reads as text."""
 
+_SHORT_FORMS = {
+    "RecurrentSection": ("string", "null"),
+    **dict.fromkeys(("WindowSampler", "PfspSampler", "PilotSampler", "AnchorSampler"), ("number",)),
+}
+"""Sections that may be written as one value, and of what kinds it is."""
+
 _NUMBERS = (
     "alpha_init", "alpha_min", "alpha_max", "gain_proportional", "gain_integral", "learning_rate", "log_std_min",
     "log_std_max", "concentration_max", "probability_floor",
@@ -44,6 +50,8 @@ def config_schema(heads: Iterable[str] | None = None) -> Schema:
     for section in sections.values():
         _tidy(section)
     _tidy(schema)
+    for section, kinds in _SHORT_FORMS.items():
+        sections[section]["type"] = ["object", *kinds]
     names = list(describe("dogfight", {}).heads) if heads is None else list(heads)
     sections["Head"] = _head()
     sections["Schedule"] = _schedule()

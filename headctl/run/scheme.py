@@ -31,6 +31,7 @@ _FINITE = (
     "learner.optimizer",
     "learner.controller.log_alpha",
     "learner.controller.alpha",
+    "collector.memory",
     "snapshot",
 )
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from headctl.run.fields import SEED_MAX, Real, Section, Whole, key
 
@@ -31,6 +31,35 @@ class GameSection(Section):
     options: dict[str, Any] = key({}, "options of the game itself; the dogfight's are in docs/dogfight.md")
 
 
+def _cell_only(value: object) -> object:
+    """A bare word is short for a unit of that kind; null is none."""
+    return {"cell": "none" if value is None else value} if value is None or isinstance(value, str) else value
+
+
+class RecurrentSection(Section):
+    """A memory between trunk and heads."""
+
+    cell: Literal["none", "gru"] = key(
+        "none",
+        "`gru`: a gated recurrent unit between trunk and heads remembers what was seen earlier in the episode; `none`: "
+        "the policy decides by what it sees now",
+    )
+    hidden_size: Whole = key(64, "size of what is remembered", "neurons", ge=1, le=65_536)
+    sequence_length: Whole = key(
+        16, "steps of a training sequence, a divisor of ppo.rollout_steps: gradients go no further back", "decisions",
+        ge=1,
+    )  # fmt: skip
+    burn_in: Whole = key(
+        0, "steps before a sequence, at most its length, that bring the memory it starts from up to date; no loss",
+        "decisions", ge=0,
+    )  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        """Size of the memory; 0: there is none."""
+        return 0 if self.cell == "none" else self.hidden_size
+
+
 class PolicySection(Section):
     """The network: a trunk shared by all heads and the critic."""
 
@@ -38,6 +67,9 @@ class PolicySection(Section):
         [128, 128], "width of every hidden layer of the trunk", "neurons", min_length=1, max_length=64
     )
     activation: Literal["tanh", "relu", "elu", "silu"] = key("tanh", "activation of the hidden layers")
+    recurrent: Annotated[RecurrentSection, BeforeValidator(_cell_only)] = Field(
+        default_factory=RecurrentSection, description="a memory between trunk and heads"
+    )
 
 
 class PPOSection(Section):

@@ -49,8 +49,14 @@ def choice_probabilities(policy: Policy, seen: Observations) -> Tensor:
 
 
 def exact_exploitability(game: VectorGame, policy: Policy) -> float | None:
-    """Returns the exact exploitability of a policy, or ``None`` where the game does not know it."""
+    """Returns the exact exploitability of a policy, or ``None`` where the game does not know it.
+
+    What a policy with memory does follows from all that it has seen: it is known only where an episode is one decision,
+    which the game says by ``episode_decisions``.
+    """
     if not isinstance(game, KnowsExploitability):
+        return None
+    if policy.memory is not None and getattr(game, "episode_decisions", 0) != 1:
         return None
     return game.exploitability(choice_probabilities(policy, game.everything_seen()))
 

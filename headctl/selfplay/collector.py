@@ -18,6 +18,7 @@ from torch import Tensor
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
 from headctl.ppo.rollout import Rollout
+from headctl.ppo.sequences import SequenceRollout, make_rollout
 from headctl.selfplay.cut_episodes import CutEpisodes
 from headctl.selfplay.faults import GameFaultError, raised
 from headctl.selfplay.games import DRAW, RUNNING, GameStep, Observations, VectorGame, mask_sizes
@@ -138,21 +139,18 @@ class SelfPlayCollector:
         self._pilots: list[str] = []
         self.in_play: list[str] = []
         self.results: dict[str, MatchResult] = {}
-        self._stack = OpponentStack(policy, seating.slots) if seating.slots else None
+        self._stack = OpponentStack(policy, seating.slots, seating.opponents.shape[1]) if seating.slots else None
         self._iterations_left = 0
         # A game that was under way when its opponent changed says nothing about either of them.
         self._counts = torch.zeros(game.num_games, dtype=torch.bool, device=game.device)
         self._seen = game.reset(seed)
         policy.normalizer.update(self._rows(self._seen.observation, self._learner))
-        self._rollout = Rollout(
-            steps,
-            len(self._learner),
-            game.observation_dim,
-            policy.action_heads,
-            mask_sizes=mask_sizes(self._seen),
-            device=game.device,
-        )
+        sizes, rows = mask_sizes(self._seen), len(self._learner)
+        self._rollout = make_rollout(policy, steps, rows, game.observation_dim, mask_sizes=sizes, device=game.device)
         self._cut = CutEpisodes(self._rollout, policy)
+        # What the learner's rows remember, and where that was emptied after the last decision.
+        self._state = policy.initial_state(rows)
+        self._fresh = torch.zeros(rows, device=game.device)
         self._actions = policy.action_heads.empty(game.num_games * game.num_seats, device=game.device)
         self.agent_steps = 0
         self.game_s = 0.0
@@ -184,7 +182,7 @@ class SelfPlayCollector:
         for step in range(self._steps):
             self._play(step, results)
         self._cut.value()
-        _, last_value = self._policy(self._rows(self._seen.observation, self._learner))
+        last_value = self._policy.step(self._rows(self._seen.observation, self._learner), self._state)[1]
         self.agent_steps += int(self._rollout.alive.sum())
         played = [MatchResult(*counts) for counts in results.tolist()]
         self.results = {}
@@ -199,8 +197,11 @@ class SelfPlayCollector:
         actions, masks = rollout.slots(step)
         for name, mask in seen.masks.items():
             rollout.masks[name][step] = self._rows(mask, self._learner)
-        decision = self._policy.act(observation, masks, self._generator, into=actions)
+        if isinstance(rollout, SequenceRollout) and self._state is not None:
+            rollout.store_state(step, self._state, self._fresh)
+        decision = self._policy.act(observation, masks, self._generator, state=self._state, into=actions)
         rollout.store_decision(step, observation, None, decision)
+        self._state = decision.state
         self._put(decision.actions, self._learner)
         if self._stack is not None:
             theirs = {name: self._rows(mask, self._opponents) for name, mask in seen.masks.items()}
@@ -216,6 +217,8 @@ class SelfPlayCollector:
         played = self._step(step, given)
         self.game_s += time.perf_counter() - started
         self._store(step, played)
+        if self._state is not None:
+            self._forget(played)
         self._seen = Observations(played.observation, played.masks)
         self._count(played, results)
 
@@ -241,10 +244,23 @@ class SelfPlayCollector:
 
     def _store(self, step: int, played: GameStep) -> None:
         truncated = self._rows(played.truncated, self._learner)
-        self._cut.note(step, truncated, played.final_observation.flatten(0, 1), self._learner)
+        self._cut.note(step, truncated, played.final_observation.flatten(0, 1), self._learner, self._state)
         done = truncated | self._rows(played.terminated, self._learner)
         reward, alive = (self._rows(entry, self._learner) for entry in (played.reward, played.alive))
         self._rollout.store_outcome(step, reward, done.float(), None, alive.float())
+
+    def _forget(self, played: GameStep) -> None:
+        """Empties the memory of every seat whose episode is over, and of the dead where a new game begins."""
+        over = played.terminated | played.truncated | (played.outcome != RUNNING).unsqueeze(1)
+        own = self._rows(over, self._learner)
+        self._state = None if self._state is None else self._state.masked_fill(own.unsqueeze(-1), 0.0)
+        self._fresh = own.float()
+        if self._stack is not None:
+            self._stack.forget(self._rows(over, self._opponents))
+
+    def forget(self) -> None:
+        """Empties the memory of the learner's rows: another policy goes on with their games."""
+        self._state = self._policy.initial_state(self.rows)
 
     def _count(self, played: GameStep, results: Tensor) -> None:
         outcome = played.outcome
@@ -263,6 +279,10 @@ class SelfPlayCollector:
             for slot, opponent in enumerate(drawn):
                 if not isinstance(opponent, Pilot):
                     self._stack.load(slot, opponent)
+            # Whoever goes on playing the same games still knows them.
+            stays = [before == opponent.name for before, opponent in zip(self.in_play, drawn, strict=False)]
+            changed = torch.tensor(stays or [False] * len(drawn), device=self._game.device).logical_not()
+            self._stack.forget(changed.unsqueeze(1))
             self._seat(
                 [opponent.name for opponent in drawn],
                 [opponent.name if isinstance(opponent, Pilot) else "" for opponent in drawn],
@@ -308,6 +328,7 @@ class SelfPlayCollector:
             "pilots": list(self._pilots),
             "opponents": {} if self._stack is None else self._stack.state_dict(),
             "agent_steps": self.agent_steps,
+            **({} if self._state is None else {"memory": self._state.clone()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -333,4 +354,6 @@ class SelfPlayCollector:
                 raise ValueError(f"collector.in_play: {len(in_play)} opponents for {self._seating.slots} slots")
             self._stack.load_state_dict(state["opponents"])
             self._seat(in_play, pilots)
+        if self._state is not None:
+            self._state = state["memory"].to(device, copy=True)
         self.agent_steps = int(state["agent_steps"])

@@ -1,6 +1,6 @@
 """What episodes that were cut would still have been worth: values of their last states.
 
-Shapes: T steps, R rows of the learner, F features, S steps that are kept.
+Shapes: T steps, R rows of the learner, F features, S steps that are kept, D size of a memory.
 
 To ask after every step which rows were cut makes the host wait for the device every time. So the last observations of
 some steps are kept and asked for together: one question, and one call of the policy, for all of them.
@@ -12,7 +12,7 @@ from torch import Tensor
 from headctl.policy.network import Policy
 from headctl.ppo.rollout import Rollout
 
-_BYTES = 64 << 20  # of observations that are kept; with large ones the question comes more often
+_BYTES = 64 << 20  # of observations and memories that are kept; with large ones the question comes more often
 
 
 class CutEpisodes:
@@ -27,12 +27,14 @@ class CutEpisodes:
         """
         self._rollout, self._policy = rollout, policy
         steps, rows, features = rollout.observation.shape
-        kept = max(1, min(steps, _BYTES // (4 * max(rows * features, 1))))
+        remembered = 0 if policy.memory is None else policy.memory.size
+        kept = max(1, min(steps, _BYTES // (4 * max(rows * (features + remembered), 1))))
         self._final = rollout.observation.new_empty(kept, rows, features)
+        self._state = rollout.observation.new_empty(kept, rows, remembered) if remembered else None
         self._truncated = torch.zeros(kept, rows, dtype=torch.bool, device=self._final.device)
         self._first = self._count = 0
 
-    def note(self, step: int, truncated: Tensor, final: Tensor, rows: Tensor) -> None:
+    def note(self, step: int, truncated: Tensor, final: Tensor, rows: Tensor, state: Tensor | None = None) -> None:
         """Keeps the end of a step.
 
         Args:
@@ -40,12 +42,15 @@ class CutEpisodes:
             truncated: Whose episode was cut, bool ``[R]``.
             final: What all seats saw before any reset ``[N A, F]``.
             rows: Seats of the learner ``[R]``.
+            state: What a policy with memory remembers of the episodes after this step ``[R, D]``.
         """
         if self._count == len(self._final):
             self.value()
         if not self._count:
             self._first = step
         torch.index_select(final, 0, rows, out=self._final[self._count])
+        if self._state is not None and state is not None:
+            self._state[self._count] = state
         self._truncated[self._count] = truncated
         self._count += 1
 
@@ -57,6 +62,7 @@ class CutEpisodes:
         bootstrap = self._rollout.bootstrap[self._first : self._first + self._count].zero_().flatten()
         cut = self._truncated[: self._count].flatten().nonzero().squeeze(-1)
         if len(cut):
-            _, value = self._policy(self._final.flatten(0, 1).index_select(0, cut))
+            state = None if self._state is None else self._state.flatten(0, 1).index_select(0, cut)
+            _, value, _ = self._policy.step(self._final.flatten(0, 1).index_select(0, cut), state)
             bootstrap.index_copy_(0, cut, value)
         self._count = 0

@@ -39,7 +39,8 @@ def entropies_by_opponent(
     every = slice(None, None, _STRIDE)
     masks = {name: mask[every] for name, mask in rollout.masks.items()}
     actions = {name: action[every] for name, action in rollout.actions.items()}
-    evaluation, _ = policy.evaluate(rollout.observation[every], actions, masks)
+    remembered = None if rollout.state is None else rollout.state[every]
+    evaluation, _ = policy.evaluate(rollout.observation[every], actions, masks, remembered)
     weight = evaluation.choice * rollout.alive[every].unsqueeze(-1)
     names = list(dict.fromkeys([SELF, *in_play]))
     place = torch.tensor([0, *(names.index(name) for name in in_play)], device=slot_of_row.device)

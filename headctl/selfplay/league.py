@@ -1,6 +1,6 @@
 """Frozen opponents: the pool of snapshots, who leaves it, and many of them acting in one batched call.
 
-Shapes: P opponents in play at once, M rows per opponent, F features, K choices.
+Shapes: P opponents in play at once, M rows per opponent, F features, K choices, D size of a memory.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +15,7 @@ from torch.func import stack_module_state
 
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
+from headctl.policy.recurrent import gated
 from headctl.policy.scaled_critic import CRITIC_UNITS
 
 
@@ -70,11 +71,12 @@ def scheme_of(policy: Policy) -> dict[str, Any]:
 
     The shapes of the weights say less: two heads may have the same sizes and other names, or another order.
     """
-    heads = policy.action_heads
+    heads, memory = policy.action_heads, policy.memory
     return {
         "observation": policy.normalizer.mean.shape[0],
         "heads": [[head.name, type(head).__name__, head.num_params] for head in heads.heads],
         "activation": [type(layer).__name__ for layer in policy.trunk if not isinstance(layer, nn.Linear)],
+        **({} if memory is None else {"memory": ["gru", memory.size]}),
     }
 
 
@@ -85,6 +87,9 @@ def check_same_scheme(snapshot: Snapshot, policy: Policy) -> None:
         ValueError: Other observations, heads or network, in one line that says which.
     """
     mine = scheme_of(policy)
+    memories = [_memory_of(scheme) for scheme in (snapshot.scheme, mine)]
+    if snapshot.scheme and memories[0] != memories[1]:
+        raise ValueError(f"opponent {snapshot.name}: it has {memories[0]}, the policies of this run have {memories[1]}")
     for key, value in mine.items():
         theirs = snapshot.scheme.get(key, value)
         if theirs != value:
@@ -99,6 +104,12 @@ def check_same_scheme(snapshot: Snapshot, policy: Policy) -> None:
                 f"opponent {snapshot.name}: {name} has the shape {list(other.shape)}, here {list(weight.shape)}: "
                 "another network, game or set of heads"
             )
+
+
+def _memory_of(scheme: Mapping[str, Any]) -> str:
+    """Returns in words what a policy remembers with."""
+    kind, size = scheme.get("memory") or ("", 0)
+    return f"a memory ({kind} of {size})" if kind else "no memory"
 
 
 class OpponentPool:
@@ -208,20 +219,30 @@ class OpponentPool:
         self.random.bit_generator.state = state["random"]
 
 
+_REMEMBERED = "remembered"
+"""Beside the names of the weights: what the opponents remember."""
+
+
 class OpponentStack:
     """P frozen policies of one architecture that act in one batched call, whatever P is.
 
-    Each layer is one batched matrix product over the stacked weights of all of them.
+    Each layer is one batched matrix product over the stacked weights of all of them. What policies with memory
+    remember is kept here, for every row.
+
+    Attributes:
+        state: What is remembered, float32 ``[P, M, D]``; ``None``: they have no memory.
     """
 
-    def __init__(self, policy: Policy, slots: int) -> None:
+    def __init__(self, policy: Policy, slots: int, rows: int = 1) -> None:
         """Creates the stack, filled with copies of ``policy``.
 
         Args:
             policy: Gives architecture and heads; it is not kept.
             slots: P.
+            rows: M, for policies with memory: theirs are always the same rows.
         """
         self._heads = policy.action_heads
+        self.state = policy.initial_state(slots, rows)
         # On the meta device the base has the architecture and no weights: every weight comes from the stack.
         self._base = deepcopy(policy).to("meta")
         params, buffers = stack_module_state([policy] * slots)  # pyright: ignore[reportArgumentType] - a list of modules is one
@@ -234,9 +255,18 @@ class OpponentStack:
         for name, stacked in self._state.items():
             stacked[slot] = snapshot.state[name].to(stacked.device)
 
+    def forget(self, rows: Tensor) -> None:
+        """Empties what is remembered in some rows: an episode is over there, or another opponent takes over.
+
+        Args:
+            rows: bool ``[P, M]``, or anything that broadcasts to it.
+        """
+        if self.state is not None:
+            self.state = self.state.masked_fill(rows.unsqueeze(-1), 0.0)
+
     @torch.no_grad()
     def act(self, observation: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator | None) -> Actions:
-        """Draws actions of every opponent for its own rows, or takes the most likely ones.
+        """Draws actions of every opponent for its own rows, or takes the most likely ones; remembers what it saw.
 
         Args:
             observation: ``[P, M, F]``.
@@ -257,6 +287,9 @@ class OpponentStack:
         )
         for name, layer in self._base.trunk.named_children():
             features = self._linear(f"trunk.{name}", features) if isinstance(layer, nn.Linear) else layer(features)
+        if self.state is not None:
+            of_state = self._linear("memory.of_state", self.state)
+            features = self.state = gated(self._linear("memory.of_input", features), of_state, self.state)
         return self._linear("actor", features)
 
     def _linear(self, name: str, features: Tensor) -> Tensor:
@@ -264,10 +297,13 @@ class OpponentStack:
         return torch.baddbmm(bias.unsqueeze(1), features, weight.transpose(1, 2))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Returns copies of the stacked weights."""
-        return {name: stacked.clone() for name, stacked in self._state.items()}
+        """Returns copies of the stacked weights, and of what is remembered."""
+        state = {name: stacked.clone() for name, stacked in self._state.items()}
+        return state if self.state is None else {**state, _REMEMBERED: self.state.clone()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Takes over the weights of a stack of the same size."""
+        """Takes over the state of a stack of the same size."""
         for name, stacked in self._state.items():
             stacked.copy_(state[name])
+        if self.state is not None:
+            self.state = state[_REMEMBERED].to(self.state.device, copy=True)

@@ -42,16 +42,18 @@ class PolicyPlayer:
         self._policy = policy
         self._greedy = greedy
         self._generator = torch.Generator(device=next(policy.parameters()).device)
+        self._state: Tensor | None = None
 
     def begin(self, seed: int) -> None:
-        """Starts the stream of the policy's draws."""
+        """Starts the stream of the policy's draws, and empties its memory."""
         self._generator.manual_seed(seed)
+        self._state = None
 
     @torch.no_grad()
     def act(self, game: VectorGame, seen: Observations) -> Actions:  # noqa: ARG002 - a policy sees only what a seat sees
-        """Draws an action for every seat."""
+        """Draws an action for every seat; a policy with memory remembers the episode since :meth:`begin`."""
         heads = self._policy.action_heads
-        params, _ = self._policy(seen.observation)
+        params, _, self._state = self._policy.step(seen.observation, self._state)
         if self._greedy:
             return heads.to_game(heads.mode(params, seen.masks))
         return heads.to_game(heads.sample(params, seen.masks, self._generator))

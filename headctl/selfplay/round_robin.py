@@ -227,11 +227,11 @@ class _Group:
     def __init__(self, contestants: Sequence[Contestant], rows: Sequence[Tensor], generator: torch.Generator) -> None:
         self._heads, self._greedy = contestants[0].policy.action_heads, contestants[0].greedy
         self._generator = generator
-        self._stack = OpponentStack(contestants[0].policy, len(contestants))
+        longest = max(len(own) for own in rows)
+        self._stack = OpponentStack(contestants[0].policy, len(contestants), longest)
         for slot, contestant in enumerate(contestants):
             self._stack.load(slot, Snapshot.of(contestant.policy, 0))
         # Not all have equally many games: the rows of the others are filled up with their first, whose draws are lost.
-        longest = max(len(own) for own in rows)
         self._rows = torch.stack([torch.cat([own, own[:1].expand(longest - len(own))]) for own in rows])
         places = torch.arange(longest, device=rows[0].device)
         self._real = torch.stack([places < len(own) for own in rows])

@@ -83,6 +83,7 @@ class MatrixEngine:
         self.pilot_names = PILOTS
         self.action_space = spaces.Dict({HEAD: spaces.Discrete(self.config.choices)})
         self.observation_dim = self.config.features.shape[-1]
+        self.episode_decisions = self.config.rounds
         self._payoff = torch.tensor(self.config.matrix, device=self.device)
         self._features = torch.tensor(self.config.features, device=self.device)
         self._legal = torch.tensor(self.config.legal, device=self.device)
