@@ -21,7 +21,7 @@ from headctl.ppo.rollout import Rollout
 from headctl.ppo.sequences import SequenceRollout, make_rollout
 from headctl.selfplay.cut_episodes import CutEpisodes
 from headctl.selfplay.faults import GameFaultError, raised
-from headctl.selfplay.games import DRAW, RUNNING, GameStep, Observations, VectorGame, mask_sizes
+from headctl.selfplay.games import DRAW, RUNNING, GameStep, Observations, VectorGame, mask_sizes, seats_of_rows
 from headctl.selfplay.league import Opponent, OpponentStack, Pilot
 from headctl.selfplay.results import MatchResult
 
@@ -136,6 +136,7 @@ class SelfPlayCollector:
         self._slot_of_game = seating.slot_of_game.to(game.device)
         self._in_pool_game = self._slot_of_game >= 0
         self._pilot_rows: dict[str, Tensor] = {}
+        self._pilot_seats: dict[str, Tensor] = {}
         self._pilots: list[str] = []
         self.in_play: list[str] = []
         self.results: dict[str, MatchResult] = {}
@@ -210,7 +211,7 @@ class SelfPlayCollector:
         shape = (self._game.num_games, self._game.num_seats)
         chosen = heads.to_game(self._actions)
         for pilot, rows in self._pilot_rows.items():
-            for name, action in self._game.pilot_actions(pilot).items():
+            for name, action in self._game.pilot_actions(pilot, self._pilot_seats[pilot]).items():
                 chosen[name][rows] = self._rows(action, rows).to(chosen[name].dtype)
         given = {name: action.unflatten(0, shape) for name, action in chosen.items()}
         started = time.perf_counter()
@@ -300,6 +301,7 @@ class SelfPlayCollector:
                 slots.setdefault(pilot, []).append(slot)
         # Pilots act in the game's own units, over whatever the stack has drawn for their slots.
         self._pilot_rows = {pilot: self._opponents[taken].flatten() for pilot, taken in slots.items()}
+        self._pilot_seats = {pilot: seats_of_rows(self._game, rows) for pilot, rows in self._pilot_rows.items()}
 
     @property
     def slot_of_row(self) -> Tensor:

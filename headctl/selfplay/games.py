@@ -75,8 +75,13 @@ class VectorGame(Protocol):
         """Plays one decision of every seat: int64 ``[N, A]`` per discrete head, float32 ``[N, A, D]`` per Box."""
         ...
 
-    def pilot_actions(self, name: str) -> dict[str, Tensor]:
-        """Returns what a scripted opponent would do now, for every seat, in the form that :meth:`step` takes."""
+    def pilot_actions(self, name: str, seats: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns what a scripted opponent would do now, for every seat, in the form that :meth:`step` takes.
+
+        Args:
+            name: One of ``pilot_names``.
+            seats: bool ``[N, A]``: whose actions are wanted, all if ``None``. Those of others may be anything.
+        """
         ...
 
     def set_progress(self, progress: float) -> None:
@@ -103,3 +108,10 @@ class VectorGame(Protocol):
 def mask_sizes(observations: Observations) -> dict[str, int]:
     """Returns the number of choices K of every masked head."""
     return {name: mask.shape[-1] for name, mask in observations.masks.items()}
+
+
+def seats_of_rows(game: VectorGame, rows: Tensor) -> Tensor:
+    """Returns bool ``[N, A]``, true for the seats whose flat numbers ``n * A + a`` are ``rows``."""
+    seats = torch.zeros(game.num_games * game.num_seats, dtype=torch.bool, device=game.device)
+    seats[rows.flatten()] = True
+    return seats.unflatten(0, (game.num_games, game.num_seats))

@@ -64,14 +64,14 @@ class PilotPlayer:
 
     def __init__(self, name: str) -> None:
         """Creates the player; ``name`` is one of the game's ``pilot_names``."""
-        self._name = name
+        self.name = name
 
     def begin(self, seed: int) -> None:
         """Nothing: a pilot's randomness belongs to the game's streams."""
 
     def act(self, game: VectorGame, seen: Observations) -> Actions:  # noqa: ARG002 - pilots read the state of the game
         """Returns what the pilot does at every seat."""
-        return game.pilot_actions(self._name)
+        return game.pilot_actions(self.name)
 
 
 def play_match(
@@ -111,7 +111,8 @@ def _play_half(game: VectorGame, first: Player, second: Player, seed: int) -> Ma
     is_first = torch.tensor([side == 0 for side in game.seat_sides], device=game.device)
     result = torch.zeros(game.num_games, dtype=torch.int64, device=game.device)
     for _ in range(_MAX_STEPS):
-        mine, theirs = first.act(game, seen), second.act(game, seen)
+        played = (result == 0).unsqueeze(1)
+        mine, theirs = _act(first, game, seen, played & is_first), _act(second, game, seen, played & ~is_first)
         step = game.step({head: _by_seat(is_first, mine[head], theirs[head]) for head in mine})
         result = torch.where(result == 0, step.outcome.to(result.dtype), result)
         if bool((result != 0).all()):
@@ -119,6 +120,11 @@ def _play_half(game: VectorGame, first: Player, second: Player, seed: int) -> Ma
             return MatchResult(wins=counts[FIRST_WON], losses=counts[SECOND_WON], draws=counts[DRAW])
         seen = Observations(step.observation, step.masks)
     raise RuntimeError(f"{int((result == 0).sum())} games of a match have not ended after {_MAX_STEPS} decisions")
+
+
+def _act(player: Player, game: VectorGame, seen: Observations, seats: Tensor) -> Actions:
+    """Asks a player; a scripted one only for the seats ``[N, A]`` that count, because some of them take their time."""
+    return game.pilot_actions(player.name, seats) if isinstance(player, PilotPlayer) else player.act(game, seen)
 
 
 def _by_seat(is_first: Tensor, mine: Tensor, theirs: Tensor) -> Tensor:

@@ -232,8 +232,8 @@ class ParallelEnvGame:
 
     # The rest of the protocol ---------------------------------------------------------------------------------------
 
-    def pilot_actions(self, name: str) -> dict[str, Tensor]:
-        """Returns uniformly random legal actions: the only scripted opponent that every game has.
+    def pilot_actions(self, name: str, seats: Tensor | None = None) -> dict[str, Tensor]:  # noqa: ARG002 - draws for all
+        """Returns uniformly random legal actions of every seat: the only scripted opponent that every game has.
 
         Raises:
             ValueError: Another name.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
-from headctl.selfplay.games import DRAW, FIRST_WON, RUNNING, SECOND_WON, Observations, VectorGame
+from headctl.selfplay.games import DRAW, FIRST_WON, RUNNING, SECOND_WON, Observations, VectorGame, seats_of_rows
 from headctl.selfplay.league import Opponent, OpponentStack, Pilot, Snapshot, check_same_scheme
 from headctl.selfplay.results import MatchResult
 
@@ -251,7 +251,7 @@ class _Script:
         self._name, self._rows = name, rows
 
     def __call__(self, game: VectorGame, seen: Observations, actions: Actions) -> None:  # noqa: ARG002 - as all actors
-        for name, action in game.pilot_actions(self._name).items():
+        for name, action in game.pilot_actions(self._name, seats_of_rows(game, self._rows)).items():
             stored = _storage(actions, name, action, 2, game)
             stored[self._rows] = action.flatten(0, 1)[self._rows].to(stored.dtype)
 

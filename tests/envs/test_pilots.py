@@ -3,7 +3,7 @@
 import pytest
 import torch
 from headctl_envs.dogfight.config import CAUSES, LIBRARIES, PILOTS, DogfightConfig
-from headctl_envs.dogfight.engine import DogfightEngine
+from headctl_envs.dogfight.engine import LOOKING_AHEAD, DogfightEngine
 
 from tests.helpers.dogfights import GUNS, engine_with, play
 from tests.helpers.flight_probe import aircraft
@@ -55,6 +55,24 @@ def test_pilots_depend_on_the_state_alone():
     again = engine.pilot_actions("random")
     assert all(torch.equal(first[head], again[head]) for head in first)
     assert all(torch.equal(copy[head], kept[head]) for head in copy)
+
+
+@pytest.mark.parametrize("name", PILOTS)
+def test_pilots_do_for_the_seats_that_are_asked_for_what_they_would_do_for_all(name):
+    engine = DogfightEngine(DogfightConfig(team_size=2), num_games=6)
+    engine.reset(seed=0)
+    everybody = {head: tensor.clone() for head, tensor in engine.pilot_actions(name).items()}
+    for tensor in engine.pilot_actions(name).values():
+        tensor.fill_(-7)
+    seats = torch.rand(6, 4, generator=torch.Generator().manual_seed(1)) < 0.5
+    chosen = engine.pilot_actions(name, seats)
+    assert all(torch.equal(chosen[head][seats], everybody[head][seats]) for head in everybody)
+    if name in LOOKING_AHEAD:  # who takes his time does nothing for the others
+        assert all((tensor[~seats] == -7).all() for tensor in chosen.values())
+    assert all(torch.equal(engine.pilot_actions(name)[head], everybody[head]) for head in everybody)
+    for wrong in (seats[:5], seats.float()):
+        with pytest.raises(ValueError, match="seats"):
+            engine.pilot_actions(name, wrong)
 
 
 def test_pursuit_fires_only_in_the_cone():

@@ -78,6 +78,7 @@ class Buffers:
         actions: One set of action tensors for ``step`` and one per pilot: int64 [N, A] twice and float32 [N, A, 3].
         weight: Shaping weight, float32 [1].
         seed: int32 [1].
+        wanted: Of which seats a pilot is asked for actions, bool [N, A].
     """
 
     def __init__(self, config: DogfightConfig, games: int, device: torch.device, width: int) -> None:
@@ -124,6 +125,7 @@ class Buffers:
         }
         self.weight = self._zeros(1)
         self.seed = self._zeros(1, dtype=torch.int32)
+        self.wanted = self._zeros(games, seats, dtype=torch.bool)
 
     def _zeros(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device=self._device)
@@ -134,7 +136,7 @@ class Buffers:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors that there is one row of per game."""
-        single = (self._seats, self._games, self._claim)
+        single = (self._seats, self._games, self._claim, self.wanted)
         groups = (self.masks, self.results, *self.actions.values())
         rest = [self.state[name] for name in ("missiles", "rank", "mates", "counts")]
         return sum(part.nbytes for part in (*single, *rest, *(part for group in groups for part in group.values())))

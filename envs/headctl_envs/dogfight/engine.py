@@ -162,7 +162,7 @@ class DogfightEngine:
 
         ahead = self._airframes_for(LOOK_STEP_S)
         self._views = (*self._views, ahead)
-        inputs = [*self._common, self._action_views[name], ahead, PILOTS.index(name)]
+        inputs = [*self._common, self._action_views[name], ahead, view_of(self._buffers.wanted), PILOTS.index(name)]
         seats = self.num_games * self.num_seats
         with wp.ScopedLogLevel(wp.LOG_ERROR):
             return wp.launch(hunter, dim=seats, inputs=inputs, device=self._warp_device, record_cmd=True)
@@ -269,17 +269,19 @@ class DogfightEngine:
         """Memory that one game takes, in bytes: state, scratch, masks, results and every pilot's actions."""
         return self._buffers.nbytes / self.num_games
 
-    def pilot_actions(self, name: str) -> dict[str, Tensor]:
+    def pilot_actions(self, name: str, seats: Tensor | None = None) -> dict[str, Tensor]:
         """Actions of a scripted pilot for every seat, from the current state.
 
         Args:
             name: One of ``pilot_names``.
+            seats: bool [N, A]: whose actions are wanted, all if ``None``. Those of others may be anything: the pilots
+                that look ahead leave there what they wrote before.
 
         Returns:
             Tensors as ``step`` takes them; each pilot has buffers of its own, overwritten by its next call.
 
         Raises:
-            ValueError: If there is no such pilot.
+            ValueError: If there is no such pilot, or ``seats`` has another shape or kind.
         """
         if name in LOOKING_AHEAD and name not in self._launch_pilot:
             self._launch_pilot[name] = self._record_hunter(name)
@@ -288,6 +290,13 @@ class DogfightEngine:
             close = get_close_matches(name, PILOTS, n=1)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"unknown pilot: {name!r}.{meant} Allowed: {', '.join(PILOTS)}")
+        wanted = self._buffers.wanted
+        if seats is None:
+            wanted.fill_(True)
+        elif seats.shape != wanted.shape or seats.dtype != torch.bool:
+            raise ValueError(f"seats: needed bool {list(wanted.shape)}, got {seats.dtype} {list(seats.shape)}")
+        else:
+            wanted.copy_(seats)
         launch.launch()
         return self._actions[name]
 

@@ -18,13 +18,14 @@ from headctl_envs.dogfight.piloting import (
 )
 from headctl_envs.dogfight.rollouts import best_row
 from headctl_envs.dogfight.threats import incoming, incoming_view
+from headctl_envs.dogfight.warp_struct import fast_arithmetic
 from headctl_envs.dogfight.world import Rules, World
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 # ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
-wp.set_module_options({"enable_backward": False})
+wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": fast_arithmetic(wp.config.cpu_compiler_flags)})
 
 ACE = wp.constant(PILOTS.index("ace"))
 
@@ -60,15 +61,18 @@ def hunter(
     airframes: wp.array[Airframe],
     actions: Actions,
     ahead: wp.array[Airframe],
+    wanted: wp.array2d[wp.bool],
     which: int,
 ) -> None:
-    """Writes the actions of a pilot that looks ahead, one thread per seat.
+    """Writes the actions of a pilot that looks ahead, one thread per seat, for those seats that are ``wanted``.
 
     ``ahead`` are the airframes with the look-ahead's step, ``which`` is the pilot's place in ``PILOTS``.
     """
     tid = wp.tid()
     n = tid / rules.seats
     s = tid % rules.seats
+    if not wanted[n, s]:
+        return
     if world.health[n, s] <= 0.0:
         write(actions, n, s, 0, 0, wp.vec3(0.0, 0.0, 0.0))
         return

@@ -11,7 +11,7 @@ from typing import Any
 
 import warp as wp
 
-from headctl_envs.dogfight.flight import Airframe, G, Motion, air_at, integrate
+from headctl_envs.dogfight.flight import Air, Airframe, G, Motion, air_after, air_at, integrate
 from headctl_envs.dogfight.geometry import Sight, sight
 from headctl_envs.dogfight.maneuvers import (
     ACCELERATE,
@@ -114,15 +114,22 @@ def by_rule(view: Sight, back: Sight) -> int:
 
 @wp.func
 def step_ahead(
-    kind: int, load: float, tilt: float, own: Motion, foe: Motion, view: Sight, back: Sight, airframe: Airframe
+    kind: int,
+    load: float,
+    tilt: float,
+    own: Motion,
+    foe: Motion,
+    view: Sight,
+    back: Sight,
+    airframe: Airframe,
+    air: Air,
 ) -> Motion:
-    """One look-ahead step of an aircraft that flies a maneuver, or goes by the rule."""
+    """One look-ahead step of an aircraft that flies a maneuver, or goes by the rule; ``air`` is the air around it."""
     which = kind
     params = wp.vec3(load, 0.0, tilt)
     if which < 0:
         which = by_rule(view, back)
         params = wp.vec3(0.0, 0.0, 0.0)
-    air = air_at(-own.position[2])
     return integrate(own, guide(which, params, own, foe, view, airframe, air), airframe, air)
 
 
@@ -157,12 +164,16 @@ def entry(
     lowest = wp.float32(1.0e9)
     view = sight(mine, theirs)
     back = sight(theirs, mine)
+    air = air_at(-mine.position[2])
+    their_air = air_at(-theirs.position[2])
     for k in range(STEPS):
         here = wp.where(k < COMMITTED, kind, RULE)
         there = wp.where(k < COMMITTED, foe_kind, RULE)
-        moved = step_ahead(here, load, tilt, mine, theirs, view, back, own_airframe)
-        theirs = step_ahead(there, foe_load, foe_tilt, theirs, mine, back, view, foe_airframe)
+        moved = step_ahead(here, load, tilt, mine, theirs, view, back, own_airframe, air)
+        theirs = step_ahead(there, foe_load, foe_tilt, theirs, mine, back, view, foe_airframe, their_air)
         mine = moved
+        air = air_after(air, -mine.position[2])
+        their_air = air_after(their_air, -theirs.position[2])
         view = sight(mine, theirs)
         back = sight(theirs, mine)
         time = own_airframe.substep_s * float(k + 1)

@@ -141,8 +141,8 @@ class MatrixEngine:
         inside = (choice >= 0) & (choice < self.config.choices)
         return inside & self._legal[self._seats, choice.clamp(0, self.config.choices - 1)]
 
-    def pilot_actions(self, name: str) -> dict[str, Tensor]:
-        """Returns what a scripted opponent would choose at every seat.
+    def pilot_actions(self, name: str, seats: Tensor | None = None) -> dict[str, Tensor]:  # noqa: ARG002 - draws for all
+        """Returns what a scripted opponent would choose at every seat, whichever ``seats`` are wanted.
 
         Raises:
             ValueError: An unknown name.
