@@ -65,7 +65,10 @@ def read_league_games(run_dir: Path) -> LeagueGames | None:
         anchor = content["anchor"]
         if anchor is not None:
             payoff.index(anchor)
-        games = LeagueGames(int(content["agent_steps"]), payoff, anchor)
+        agent_steps = content["agent_steps"]
+        if not isinstance(agent_steps, int) or not 0 <= agent_steps < 2**63:
+            return None
+        games = LeagueGames(agent_steps, payoff, anchor)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, PayoffError):
         return None
     return games if payoff.games.any() else None
