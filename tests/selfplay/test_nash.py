@@ -19,7 +19,6 @@ from headctl.selfplay.payoff import PayoffMatrix
 from tests.helpers.games import BIASED_RPS, BIASED_RPS_NASH
 from tests.selfplay.test_payoff import league, leagues
 
-
 KINDS = [
     "skill and cycles", "no structure", "few dimensions", "counted games", "clones", "only wins and losses",
     "majority of five", "far apart in size", "ladder",
