@@ -46,7 +46,7 @@ class LeagueGames(NamedTuple):
 
 def write_league_games(run_dir: Path, games: LeagueGames) -> None:
     """Writes the games of a league, if there were any; a disk that cannot take them gets them next time."""
-    if not games.payoff.games.any():
+    if not games.payoff.has_games:
         return
     content = {"agent_steps": games.agent_steps, "anchor": games.anchor, "payoff": games.payoff.state_dict()}
     with contextlib.suppress(OSError):
@@ -71,7 +71,7 @@ def read_league_games(run_dir: Path) -> LeagueGames | None:
         games = LeagueGames(agent_steps, payoff, anchor)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, PayoffError):
         return None
-    return games if payoff.games.any() else None
+    return games if payoff.has_games else None
 
 
 def scores(payoff: PayoffMatrix, names: Sequence[str]) -> Floats:

@@ -170,6 +170,11 @@ class PayoffMatrix:
         return self._wins + self._wins.T + self._draws
 
     @property
+    def has_games(self) -> bool:
+        """Whether anybody has played."""
+        return bool(self.games.any())
+
+    @property
     def points(self) -> Matrix:
         """What the row got from its games against the column ``[P, P]``: a win is 1, a draw one half."""
         return self._wins + 0.5 * self._draws

@@ -311,10 +311,7 @@ def test_the_loss_has_gradients_for_the_policy_and_for_nothing_else(fused):
     for constant in constants:
         constant.requires_grad_()
     learner.controller.alpha.requires_grad_()
-    if fused:
-        losses = learner.losses(batch)
-    else:
-        losses = learner.losses_apart(*learner.policy(batch.observation), batch)
+    losses = learner.losses(batch) if fused else learner.losses_apart(*learner.policy(batch.observation), batch)
     (losses.policy + losses.value - losses.bonus).backward()
     assert all(entry.grad is not None and entry.grad.abs().sum() > 0 for entry in learner.policy.parameters())
     assert learner.controller.alpha.grad is None
