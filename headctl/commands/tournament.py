@@ -92,5 +92,5 @@ def league(run: Path, games: int | None, *, as_json: bool) -> None:
     from headctl.run.report_view import make_console  # noqa: PLC0415 - with it
 
     make_console().print(tournament_view.league_table(found.table, found.probabilities, found.kinds))
-    if not league_report.has_games(found.table.payoff):
+    if not found.table.payoff.has_games:
         click.echo(f"no games yet; have everybody play everybody with: headctl league {run} --games 100")

@@ -109,7 +109,16 @@ def _resource(name: str) -> str:
 
 def _json(content: object) -> str:
     """Returns JSON that may stand inside of a script element."""
-    return json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(_finite(content), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _finite(content: object) -> object:
+    """Returns plain data in which nothing stands for NaN and infinity: a gap in a curve."""
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _charts(reader: RunReader, report: Report) -> dict[str, Chart]:

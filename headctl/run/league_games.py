@@ -46,7 +46,7 @@ class LeagueGames(NamedTuple):
 
 def write_league_games(run_dir: Path, games: LeagueGames) -> None:
     """Writes the games of a league, if there were any; a disk that cannot take them gets them next time."""
-    if not games.payoff.games.any():
+    if not games.payoff.has_games:
         return
     content = {"agent_steps": games.agent_steps, "anchor": games.anchor, "payoff": games.payoff.state_dict()}
     with contextlib.suppress(OSError):
@@ -65,10 +65,13 @@ def read_league_games(run_dir: Path) -> LeagueGames | None:
         anchor = content["anchor"]
         if anchor is not None:
             payoff.index(anchor)
-        games = LeagueGames(int(content["agent_steps"]), payoff, anchor)
+        agent_steps = content["agent_steps"]
+        if not isinstance(agent_steps, int) or not 0 <= agent_steps < 2**63:
+            return None
+        games = LeagueGames(agent_steps, payoff, anchor)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, PayoffError):
         return None
-    return games if payoff.games.any() else None
+    return games if payoff.has_games else None
 
 
 def scores(payoff: PayoffMatrix, names: Sequence[str]) -> Floats:

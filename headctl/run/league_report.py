@@ -16,7 +16,6 @@ from headctl.run.report import RunReader
 from headctl.run.tournament import Table, payoff_between, table_of
 from headctl.selfplay.league import Pilot
 from headctl.selfplay.opponents import LEARNER, League
-from headctl.selfplay.payoff import PayoffMatrix
 from headctl.selfplay.round_robin import Contestant, Entrant, thawed
 
 
@@ -104,8 +103,3 @@ def _kinds(league: League) -> dict[str, str]:
     kinds |= {each.name: "exploiter" if each.label else "snapshot" for each in league.pool.snapshots}
     kinds |= {each.name: "anchor" for each in league.anchors}
     return kinds | {each.name: "pilot" for each in league.pilots}
-
-
-def has_games(payoff: PayoffMatrix) -> bool:
-    """Tells whether anything was played."""
-    return bool(payoff.games.any())

@@ -10,7 +10,7 @@ from typing import Any
 
 from headctl.run.folder import RunFolderError, check_run_folder, is_run_folder
 from headctl.run.lock import is_held
-from headctl.run.records import METRICS_FILE, Record
+from headctl.run.records import METRICS_FILE, Record, as_record
 from headctl.run.report import RunReader
 from headctl.selfplay.results import MatchResult
 
@@ -104,8 +104,7 @@ def summarise_run(run_dir: Path, now: float | None = None) -> RunSummary:
     held = is_held(run_dir)
     if record is None:
         return RunSummary(str(run_dir), "running" if held else "empty", **known)
-    steps = record.get("agent_steps", 0)
-    steps = int(steps) if isinstance(steps, int | float) else 0
+    steps = int(record["agent_steps"])
     finished = steps >= config.total_steps
     if held is None:  # no locks here: the age of the records says it as well as it can
         held = not finished and (time.time() if now is None else now) - modified < FRESH_S
@@ -141,11 +140,11 @@ def last_record(run_dir: Path) -> tuple[Record | None, float]:
         return None, math.nan
     for line in reversed(lines):
         try:
-            values = json.loads(line)
-        except ValueError:
+            record = as_record(json.loads(line))
+        except (ValueError, RecursionError):
             continue  # still being written, cut by the window, or damaged: the one before will do
-        if isinstance(values, dict):
-            return {key: math.nan if value is None else value for key, value in values.items()}, modified
+        if record is not None:
+            return record, modified
     return None, math.nan
 
 
@@ -155,7 +154,7 @@ def _matches(run_dir: Path) -> MatchResult:
     try:
         content = json.loads((run_dir / "eval" / "final.json").read_text(encoding="utf-8"))
         for match in content["opponents"].values():
-            total += MatchResult(int(match["wins"]), int(match["losses"]), int(match["draws"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            total += MatchResult.from_plain(match)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return MatchResult(0, 0, 0)
     return total

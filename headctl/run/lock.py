@@ -46,6 +46,9 @@ class RunLock:
 
     The kernel owns the lock (``flock``), not the file: a process that is killed leaves the file behind and the lock
     open, so a stale file blocks nobody. The file says who holds it, for the message.
+
+    Attributes:
+        run_dir: The run's folder.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -54,7 +57,7 @@ class RunLock:
         Args:
             run_dir: The run's folder; must exist.
         """
-        self._run_dir = run_dir
+        self.run_dir = run_dir
         self._path = run_dir / LOCK_FILE
         self._descriptor: int | None = None
         self._folder: int | None = None
@@ -68,7 +71,7 @@ class RunLock:
         try:
             self._lock()
         except OSError as error:
-            raise RunLockError(f"{self._run_dir} cannot be written to: {error.strerror or error}") from error
+            raise RunLockError(f"{self.run_dir} cannot be written to: {error.strerror or error}") from error
         return self
 
     def _lock(self) -> None:
@@ -88,7 +91,7 @@ class RunLock:
             os.write(held, f"process {os.getpid()} on {socket.gethostname()}".encode())
         # While it is open, no other folder gets its number.
         with contextlib.suppress(OSError):
-            self._folder = os.open(self._run_dir, os.O_RDONLY | os.O_CLOEXEC)
+            self._folder = os.open(self.run_dir, os.O_RDONLY | os.O_CLOEXEC)
 
     def holds(self) -> bool:
         """Tells whether the file of the lock still lies in the folder: neither was removed, moved or exchanged."""
@@ -97,7 +100,7 @@ class RunLock:
     def is_same_folder(self) -> bool:
         """Tells whether the folder is the one whose lock was taken, whatever became of the file of the lock."""
         try:
-            return self._folder is not None and os.path.samestat(os.fstat(self._folder), self._run_dir.stat())
+            return self._folder is not None and os.path.samestat(os.fstat(self._folder), self.run_dir.stat())
         except OSError:
             return False
 
@@ -108,7 +111,7 @@ class RunLock:
             RunLockError: Another process has it.
             OSError: Nothing can be made there.
         """
-        self._run_dir.mkdir(parents=True, exist_ok=True)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
         self._lock()
 
     def _release(self) -> None:
@@ -125,12 +128,12 @@ class RunLock:
             holder = os.read(descriptor, 200).decode("utf-8", "replace").strip()
             os.close(descriptor)
             raise RunLockError(
-                f"{self._run_dir} is in use by {holder or 'another process'}; nothing was changed. Wait until it ends, "
+                f"{self.run_dir} is in use by {holder or 'another process'}; nothing was changed. Wait until it ends, "
                 "stop it, or train under another --name"
             ) from error
         except OSError as error:
             warnings.warn(
-                f"{self._run_dir}: this file system cannot lock ({error.strerror}); do not start a second process on "
+                f"{self.run_dir}: this file system cannot lock ({error.strerror}); do not start a second process on "
                 "this run",
                 RuntimeWarning,
                 stacklevel=3,

@@ -22,6 +22,7 @@ Record = dict[str, float | str]
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_DIR = "tensorboard"
+_WHOLE_MAX, _LARGEST = 2**53, 1e300
 _MAX_BYTES = 4 << 30  # of a metrics file: more than a million iterations
 
 
@@ -69,8 +70,8 @@ def _number(value: Any) -> str:
 def read_metrics(path: Path) -> list[Record]:
     """Reads ``metrics.jsonl``.
 
-    A last line that is not complete (the run is being written to, or was killed) is left out; a broken line anywhere
-    else is an error.
+    A last line that is not complete (the run is being written to, or was killed) is left out; a line anywhere else that
+    is no record is an error.
 
     Args:
         path: The file.
@@ -79,7 +80,7 @@ def read_metrics(path: Path) -> list[Record]:
         One record per line, ``null`` read as ``nan``.
 
     Raises:
-        MetricsError: The file does not exist, or a line other than the last is not a JSON object.
+        MetricsError: The file does not exist, or a line other than the last is no record.
     """
     return [record for record, _ in _read_lines(path)]
 
@@ -95,7 +96,9 @@ def _read_lines(path: Path) -> list[tuple[Record, bytes]]:
         raise MetricsError(f"{path}: cannot be read ({error.strerror})") from error
     lines, broken = _parse_lines(data)
     if broken:
-        raise MetricsError(f"{path}, line {broken[0]}: not a JSON object")
+        raise MetricsError(
+            f"{path}, line {broken[0]}: not a record: a JSON object of numbers and texts with agent_steps"
+        )
     return lines
 
 
@@ -114,11 +117,40 @@ def _parse_lines(data: bytes) -> tuple[list[tuple[Record, bytes]], list[int]]:
             values = json.loads(line)
         except (ValueError, RecursionError):
             values = None
-        if isinstance(values, dict):
-            records.append(({key: math.nan if value is None else value for key, value in values.items()}, line))
+        record = as_record(values)
+        if record is not None:
+            records.append((record, line))
         elif number < len(lines):
             broken.append(number)
     return records, broken
+
+
+def as_record(values: object) -> Record | None:
+    """Returns what a line of JSON says as a record, ``null`` as ``nan``.
+
+    Args:
+        values: What the line says.
+
+    Returns:
+        ``None`` where it is no object of numbers and texts, has no clock, or numbers that no float can be.
+    """
+    if not isinstance(values, dict):
+        return None
+    record: Record = {}
+    for key, value in values.items():
+        if not _may_stand(key) or not _may_stand(value):
+            return None
+        record[key] = math.nan if value is None else value
+    return record if 0 <= _steps(record) <= _WHOLE_MAX else None
+
+
+def _may_stand(value: object) -> bool:
+    """Tells whether a value may stand in a record: whatever reads it may print it, and add up millions of them."""
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if isinstance(value, int):
+        return abs(value) <= _WHOLE_MAX
+    return value is None or (isinstance(value, float) and not _LARGEST < abs(value) < math.inf)
 
 
 class MetricsWriter:

@@ -4,6 +4,7 @@
 them.
 """
 
+import contextlib
 import json
 import math
 from collections import Counter
@@ -29,6 +30,7 @@ from headctl.run.yaml_io import YamlError, read_yaml
 from headctl.selfplay.results import MatchResult
 
 EVALUATION_DIR = "eval"
+_STEPS_MAX, _LARGEST = 2**53, 1e100
 
 
 def match_to_json(result: MatchResult) -> dict[str, Any]:
@@ -69,6 +71,8 @@ class RunReader:
                 f"If no training is running, continue it with: headctl train {self.run_dir} --resume"
             )
         self.heads = names_in(self.records[-1], "heads")
+        if not self.heads:
+            raise RunFolderError(f"{metrics}: its last record has no heads/...: it is not of a training")
 
     @staticmethod
     def config_of(run_dir: Path) -> RunConfig:
@@ -100,9 +104,9 @@ class RunReader:
         return self.agent_steps >= self.config.total_steps
 
     def number(self, key: str, record: Record | None = None) -> float:
-        """Returns a number of a record (the last one by default), ``nan`` where it has none."""
+        """Returns a number of a record (the last one by default), ``nan`` where it has none that can be drawn."""
         value = (self.records[-1] if record is None else record).get(key, math.nan)
-        return math.nan if isinstance(value, str) else float(value)
+        return float(value) if not isinstance(value, str) and abs(value) <= _LARGEST else math.nan
 
     def series(self, key: str) -> tuple[list[float], list[float]]:
         """Returns agent-steps and values of a metric, over the records that have a number for it."""
@@ -131,18 +135,17 @@ class RunReader:
     def _matches_in_records(self) -> Iterator[tuple[int, str, MatchResult]]:
         for record in self.records:
             for who in names_in(record, "eval"):
-                counts = [self.number(f"eval/{who}/{key}", record) for key in ("wins", "losses", "draws")]
-                if not any(math.isnan(count) for count in counts):
-                    yield int(self.number("agent_steps", record)), who, MatchResult(*(int(count) for count in counts))
+                counts = {key: self.number(f"eval/{who}/{key}", record) for key in ("wins", "losses", "draws")}
+                with contextlib.suppress(ValueError):  # matches of another iteration: this record has no counts
+                    yield int(self.number("agent_steps", record)), who, MatchResult.from_plain(counts)
 
     def _matches_in_files(self) -> Iterator[tuple[int, str, MatchResult]]:
         for path in sorted((self.run_dir / EVALUATION_DIR).glob("*.json")):
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 for who, match in content["opponents"].items():
-                    counts = (int(match[key]) for key in ("wins", "losses", "draws"))
-                    yield int(content["agent_steps"]), str(who), MatchResult(*counts)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                    yield _whole(content["agent_steps"]), str(who), MatchResult.from_plain(match)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # someone else's file, or one that is being written: the records have the numbers too
 
 
@@ -267,6 +270,17 @@ def describe_target(target: object, unit: str = "fraction") -> str:
     else:
         text = str(target.get("value", target.get("schedule", "")))
     return text if unit == "fraction" else f"{text} {unit}"
+
+
+def _whole(value: object) -> int:
+    """Returns a count of steps that a file has.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(value, int) or not 0 <= value <= _STEPS_MAX:
+        raise ValueError(f"{value!r} is no count of steps")
+    return value
 
 
 def _mean(values: Any) -> float:

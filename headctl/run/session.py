@@ -85,7 +85,7 @@ def train(
         training_view(console, str(run_dir), config.total_steps) as view,
     ):
         enter_run_folder(run_dir)
-        exit_code = Sitting(config, lock, run_dir, view, stop, callbacks=callbacks).run(resume=resume)
+        exit_code = Sitting(config, lock, view, stop, callbacks=callbacks).run(resume=resume)
         if exit_code:
             return exit_code
     try:

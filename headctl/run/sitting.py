@@ -42,7 +42,6 @@ class Sitting:
         self,
         config: RunConfig,
         lock: RunLock,
-        run_dir: Path,
         view: TrainingView,
         stop: StopRequest,
         *,
@@ -52,14 +51,14 @@ class Sitting:
 
         Args:
             config: The resolved configuration.
-            lock: The lock of the run's folder; this process holds it.
-            run_dir: The run's folder.
+            lock: That of the run's folder; this process holds it.
             view: Shows records and messages.
             stop: Whether the user wants to stop.
             callbacks: Told of what happens.
         """
         self._callbacks = callbacks
-        self._config, self._lock, self._run_dir, self._view, self._stop = config, lock, run_dir, view, stop
+        self._config, self._lock, self._view, self._stop = config, lock, view, stop
+        self._run_dir = lock.run_dir
         self._last: Mapping[str, Any] = {}
         self._writer: MetricsWriter | None = None
         self._restores_here = 0

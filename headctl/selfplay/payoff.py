@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headctl.messages import unknown_name
-from headctl.selfplay.results import MatchResult, wilson_interval
+from headctl.selfplay.results import MOST_GAMES, MatchResult, wilson_interval
 
 Matrix = NDArray[np.float64]
 _FORMAT = 1
@@ -170,6 +170,11 @@ class PayoffMatrix:
         return self._wins + self._wins.T + self._draws
 
     @property
+    def has_games(self) -> bool:
+        """Whether anybody has played."""
+        return bool(self.games.any())
+
+    @property
     def points(self) -> Matrix:
         """What the row got from its games against the column ``[P, P]``: a win is 1, a draw one half."""
         return self._wins + 0.5 * self._draws
@@ -298,8 +303,10 @@ def _counts(value: object, size: int, key: str) -> Matrix:
         counts = np.asarray(value, np.float64).reshape(size, size)
     except (TypeError, ValueError):
         raise PayoffError(f"payoff.{key}: expected {size} rows of {size} numbers") from None
-    if not np.isfinite(counts).all() or (counts < 0).any() or np.diagonal(counts).any():
-        raise PayoffError(f"payoff.{key}: counts must be finite, not negative, and 0 on the diagonal")
+    if not ((counts >= 0) & (counts <= MOST_GAMES)).all() or np.diagonal(counts).any():
+        raise PayoffError(
+            f"payoff.{key}: counts must be finite, not negative, at most {MOST_GAMES:g}, and 0 on the diagonal"
+        )
     return counts.copy()
 
 

@@ -1,9 +1,13 @@
 """Results of matches and their confidence intervals. Free of torch."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 _Z_95 = 1.959963984540054
+MOST_GAMES = 10**12
+"""More games than anybody plays; files that say so are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,21 @@ class MatchResult:
     wins: int
     losses: int
     draws: int
+
+    @classmethod
+    def from_plain(cls, counts: Mapping[str, Any]) -> "MatchResult":
+        """Returns a result that a file has as plain data: ``wins``, ``losses``, ``draws``, whole numbers.
+
+        Raises:
+            ValueError: One of them is missing, or is no count of games.
+        """
+        found = [counts.get(key) for key in ("wins", "losses", "draws")]
+        whole = [
+            int(each) for each in found if isinstance(each, int | float) and 0 <= each <= MOST_GAMES and each % 1 == 0
+        ]
+        if len(whole) != len(found):
+            raise ValueError(f"{found} are no counts of wins, losses and draws")
+        return cls(*whole)
 
     @property
     def games(self) -> int:

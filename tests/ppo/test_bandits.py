@@ -154,3 +154,82 @@ def test_a_gaussian_head_ends_on_its_target(target):
     assert settled(records, "heads/aim/fraction") == pytest.approx(target, abs=0.05)
     mean, _ = bandit.policy.action_heads.heads[0].distribution(bandit.outputs())
     torch.testing.assert_close(mean, GOAL.expand(2, 2), atol=0.15, rtol=0)
+
+
+# Every kind of head -------------------------------------------------------------------------------------------------
+
+BOX = spaces.Box(-1, 1, (2,), np.float32)
+
+
+def beside_the_goal(_, actions):
+    return -(actions["head"].clamp(-1, 1) - GOAL).square().sum(-1)
+
+
+def right_dials(state, actions):
+    """Two of three dials have a right place, which for the second depends on the state; the third is nothing."""
+    second = torch.where(state[:, 0] > 0, 1, 0)
+    return (actions["head"][:, 0] == 2).float() + (actions["head"][:, 1] == second).float()
+
+
+def right_switches(state, actions):
+    """On in state +1, off in state -1, all of them."""
+    wanted = (state > 0).float()
+    return (actions["head"] == wanted).float().mean(-1)
+
+
+EVERY_KIND = {
+    "categorical": (spaces.Discrete(4), {}, lambda state, actions: pays_by_state(state, {"arm": actions["head"]})),
+    "dials": (spaces.MultiDiscrete([3, 2, 4]), {}, right_dials),
+    "switches": (spaces.MultiBinary(3), {}, right_switches),
+    "gaussian": (BOX, {"kind": "gaussian"}, beside_the_goal),
+    "tanh_gaussian": (BOX, {"kind": "tanh_gaussian"}, beside_the_goal),
+    "beta": (BOX, {"kind": "beta"}, beside_the_goal),
+}
+RIGHT = {
+    "categorical": [[1], [2]],
+    "dials": [[2, 1], [2, 0]],
+    "switches": [[1, 1, 1], [0, 0, 0]],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_every_kind_of_head_learns_its_answer(kind):
+    space, options, reward = EVERY_KIND[kind]
+    bandit = Bandit(spaces.Dict({"head": space}), {"head": {"alpha": 0.0, **options}}, reward)
+    bandit.train(50)
+    best = bandit.policy.action_heads.mode(bandit.outputs(), {})["head"].reshape(2, -1)
+    drawn = bandit.policy.act(bandit.state, {}, bandit.generator).actions
+    if kind in RIGHT:
+        assert best[:, : len(RIGHT[kind][0])].tolist() == RIGHT[kind]
+        assert reward(bandit.state, drawn).mean() > 0.9 * reward(bandit.state, drawn).max()
+    else:
+        torch.testing.assert_close(best, GOAL.expand(2, 2), atol=0.08, rtol=0)
+        assert (drawn["head"] - GOAL).square().mean().sqrt() < 0.3  # and that certainty pays: it begins at about 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_every_kind_of_head_is_held_on_its_target_while_it_learns(kind):
+    space, options, reward = EVERY_KIND[kind]
+    bandit = Bandit(spaces.Dict({"head": space}), {"head": {"target": 0.5, **options}}, reward)
+    records = bandit.train(60, noise=0.5)
+    assert settled(records, "heads/head/fraction") == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.slow
+def test_a_head_that_counts_after_one_choice_only_learns_from_those_rows():
+    space = spaces.Dict({"arm": spaces.Discrete(2), "aim": BOX})
+
+    def reward(_, actions):
+        hit = -(actions["aim"].clamp(-1, 1) - GOAL).square().sum(-1)
+        # Without the shot the aim is nobody's: a reward that pulls it elsewhere must not reach it.
+        away = -(actions["aim"].clamp(-1, 1) + GOAL).square().sum(-1)
+        return torch.where(actions["arm"] == 1, 1.0 + hit, away)
+
+    heads = {"arm": {"alpha": 0.05}, "aim": {"alpha": 0.0, "active_when": {"arm": [1]}}}
+    bandit = Bandit(space, heads, reward)
+    bandit.train(60)
+    best = bandit.policy.action_heads.mode(bandit.outputs(), {})
+    assert best["arm"].tolist() == [1, 1]
+    torch.testing.assert_close(best["aim"], GOAL.expand(2, 2), atol=0.1, rtol=0)

@@ -298,3 +298,35 @@ def test_a_learner_goes_on_from_its_state_bit_for_bit():
     assert told[0] == told[1]
     weights = zip(one.policy.parameters(), other.policy.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)
+
+
+# What does not learn ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_loss_has_gradients_for_the_policy_and_for_nothing_else(fused):
+    learner = make_learner(FIGHT, {"weapon": {"alpha": 0.3}}, features=6)
+    batch = fight_batch(learner.policy, 32, 4)
+    constants = [batch.log_prob, batch.advantage, batch.value_target]
+    for constant in constants:
+        constant.requires_grad_()
+    learner.controller.alpha.requires_grad_()
+    losses = learner.losses(batch) if fused else learner.losses_apart(*learner.policy(batch.observation), batch)
+    (losses.policy + losses.value - losses.bonus).backward()
+    assert all(entry.grad is not None and entry.grad.abs().sum() > 0 for entry in learner.policy.parameters())
+    assert learner.controller.alpha.grad is None
+    assert batch.value_target.grad is None or not fused
+    assert not any(entry.requires_grad for entry in (losses.approx_kl, losses.clip_fraction, losses.joint_entropy))
+    assert not losses.sums.requires_grad
+    assert not losses.weight.requires_grad
+    assert not losses.log_prob.requires_grad
+
+
+def test_parts_of_the_network_that_are_frozen_stay_as_they_are():
+    learner = make_learner(COIN, {}, epochs=2, minibatch_size=32, learning_rate=1e-2)
+    for parameter in learner.policy.trunk.parameters():
+        parameter.requires_grad_(False)
+    before = {name: entry.clone() for name, entry in learner.policy.state_dict().items()}
+    update(learner, coin_rollout(learner.policy))
+    for name, entry in learner.policy.state_dict().items():
+        assert torch.equal(entry, before[name]) == name.startswith(("trunk", "normalizer")), name

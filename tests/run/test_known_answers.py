@@ -76,16 +76,17 @@ def test_the_learned_temperature_finds_the_equilibrium_and_its_absence_does_not(
 
 @pytest.mark.slow
 def test_matching_pennies_ends_on_a_fair_coin_for_both_seats(tmp_path):
-    # The seats want opposite things, so both are learned apart. It is uniform: any temperature leads there.
+    # The seats want opposite things, so both are learned apart. It is uniform, of an entropy that no target may ask for
+    # (above 0.98 it could not be held from above), and any temperature leads there.
     pennies = ("game.options={game: matching_pennies}", "total_steps=500_000")
-    warm = "heads.choice={law: fixed, alpha: 0.2}"
+    warm = "heads.choice={law: fixed, alpha: 1.0}"
     course, trainer = exploitabilities(tmp_path / "warm", *pennies, warm)
-    assert course[-20:].mean() < 0.1
+    assert course.mean() < 0.03
     engine = MatrixEngine(MatrixConfig(game="matching_pennies"), num_games=1)
     probabilities = choice_probabilities(trainer.policy, engine.everything_seen())
-    torch.testing.assert_close(probabilities, torch.full((2, 2), 0.5, dtype=torch.float64), atol=0.1, rtol=0)
+    torch.testing.assert_close(probabilities, torch.full((2, 2), 0.5, dtype=torch.float64), atol=0.02, rtol=0)
     cold, _ = exploitabilities(tmp_path / "cold", *pennies, UNCONTROLLED)
-    assert cold.mean() > 2.0 * course.mean()
+    assert cold.mean() > 5.0 * course.mean()
 
 
 @pytest.mark.slow

@@ -74,8 +74,15 @@ def test_a_league_without_games_is_no_file(run):
         json.dumps({"agent_steps": 1, "anchor": "x", "payoff": games().payoff.state_dict()}),
         json.dumps({"agent_steps": None, "anchor": None, "payoff": games().payoff.state_dict()}),
         json.dumps({"agent_steps": 1, "anchor": None, "payoff": games().payoff.state_dict() | {"wins": [[1e999]]}}),
+        json.dumps({"agent_steps": 10**400, "anchor": None, "payoff": games().payoff.state_dict()}),
+        json.dumps(
+            {
+                "agent_steps": 1, "anchor": None,
+                "payoff": {"format": 1, "names": ["a", "b"], "wins": [[0, 1e300], [1, 0]], "draws": [[0, 0], [0, 0]]},
+            }
+        ),
     ],
-    ids=range(10),
+    ids=range(12),
 )  # fmt: skip
 def test_a_file_that_is_none_of_ours_is_no_league(run, text):
     (run / LEAGUE_FILE).write_text(text, encoding="latin-1")

@@ -7,10 +7,22 @@ import pytest
 from headctl_envs.matrix.solution import solve_zero_sum
 from hypothesis import given, settings
 
-from headctl.selfplay.nash import cycles, effective_strategies, exploitability, nash_mixture, non_transitivity
+from headctl.selfplay.nash import (
+    _interior_point,
+    cycles,
+    effective_strategies,
+    exploitability,
+    nash_mixture,
+    non_transitivity,
+)
 from headctl.selfplay.payoff import PayoffMatrix
 from tests.helpers.games import BIASED_RPS, BIASED_RPS_NASH
 from tests.selfplay.test_payoff import league, leagues
+
+KINDS = [
+    "skill and cycles", "no structure", "few dimensions", "counted games", "clones", "only wins and losses",
+    "majority of five", "far apart in size", "ladder",
+]  # fmt: skip
 
 
 def antisymmetric(kind, size, seed):
@@ -24,6 +36,21 @@ def antisymmetric(kind, size, seed):
     if kind == "few dimensions":
         left, right = random.normal(size=(2, size, 2))
         return np.tanh(left @ right.T - right @ left.T)
+    if kind == "clones":  # of rock, paper and scissors: a plane of equilibria
+        copies = random.integers(0, 3, size)
+        return BIASED_RPS[np.ix_(copies, copies)]
+    if kind == "only wins and losses":
+        return np.sign(noise - noise.T)
+    if kind == "majority of five":  # ties and wins by one vote: few different numbers, many answers
+        votes = random.random((size, 5))
+        votes /= votes.sum(1, keepdims=True)
+        ahead = (votes[:, None] > votes).sum(-1)
+        return np.sign(ahead - ahead.T).astype(float)
+    if kind == "far apart in size":
+        wide = np.triu(noise * 10.0 ** random.uniform(-6, 0, (size, size)), 1)
+        return wide - wide.T
+    if kind == "ladder":
+        return np.tanh(np.linspace(-3, 3, size)[:, None] - np.linspace(-3, 3, size))
     wins = np.triu(random.binomial(20, 1 / (1 + np.exp(-(skill[:, None] - skill) - 0.5 * (noise - noise.T)))), 1)
     rates = (wins + np.triu(20 - wins, 1).T + 1) / 22
     np.fill_diagonal(rates, 0.5)
@@ -31,23 +58,34 @@ def antisymmetric(kind, size, seed):
 
 
 @pytest.mark.parametrize("size", [5, 20, 50, 100, 200])
-@pytest.mark.parametrize("kind", ["skill and cycles", "no structure", "few dimensions", "counted games"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_mixture_cannot_be_exploited_within_the_pool(kind, size):
     for seed in range(3):
         payoffs = antisymmetric(kind, size, seed)
         mixture = nash_mixture(payoffs)
         assert mixture.min() >= 0.0
         assert mixture.sum() == pytest.approx(1.0)
-        assert exploitability(payoffs, mixture) < 1e-4
+        assert exploitability(payoffs, mixture) < 1e-8
 
 
-def test_linear_programming_and_regret_matching_alone_agree():
+@pytest.mark.parametrize("size", [1, 2, 3, 30])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_interior_point_method_alone_finds_an_equilibrium(kind, size):
+    payoffs = antisymmetric(kind, size, 0)
+    mixture = _interior_point(payoffs / max(np.abs(payoffs).max(), 1e-300), 1e-9)
+    assert mixture.min() > 0.0
+    assert mixture.sum() == pytest.approx(1.0)
+    assert exploitability(payoffs, mixture) < 1e-7
+
+
+def test_linear_programming_regret_matching_and_interior_points_agree():
     payoffs = antisymmetric("skill and cycles", 12, 0)
     payoffs /= np.abs(payoffs).max()
     exact = solve_zero_sum(payoffs)[1]
     assert exploitability(payoffs, exact) < 1e-12
     np.testing.assert_allclose(nash_mixture(payoffs), exact, atol=1e-9)  # generic, so it is the only one
     assert exploitability(payoffs, nash_mixture(payoffs, rounds=100, tolerance=1.0)) < 0.1
+    np.testing.assert_allclose(_interior_point(payoffs, 1e-12), exact, atol=1e-6)
 
 
 def test_known_equilibria():
