@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from headctl_envs.dogfight.missile_table import ASPECTS_DEG, SHARES, TARGETS, hit_rate
 
-SHOTS = 40
+SHOTS = 100
 
 
 def rates(target, shares, aspects=ASPECTS_DEG, **options):
@@ -14,16 +14,13 @@ def rates(target, shares, aspects=ASPECTS_DEG, **options):
 
 def test_a_straight_flier_is_hit_inside_two_fifths_of_the_reach():
     found = rates("straight", [share for share in SHARES if share <= 0.4])
-    assert found.mean() >= 0.95
-    assert found.min() >= 0.90
+    assert found.min() >= 0.95
 
 
 def test_a_six_g_notch_beats_what_is_fired_from_beyond_four_fifths_of_the_reach():
     found = rates("notching", [share for share in SHARES if share > 0.8])
-    assert found.mean() < 0.20
-    # Every single aspect but from dead astern: there, turning abeam shortens the missile's way.
-    assert found[1:].max() < 0.25
-    assert found[1:].mean() < 0.10
+    assert found.max() < 0.20  # from every aspect
+    assert found.mean() < 0.10
 
 
 def test_from_dead_astern_running_is_what_beats_the_far_shot():

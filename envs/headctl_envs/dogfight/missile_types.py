@@ -18,7 +18,7 @@ class MissileParams:
         thrust_n: Thrust while it burns.
         area_m2: Reference area of the body.
         drag_zero_lift: CD at zero lift well below the speed of sound; 0.3 more above Mach 1.2.
-        drag_induced: Factor of ``CL^2``, the price of manoeuvring.
+        drag_induced: Factor of ``CL^1.5``, the price of manoeuvring; see ``missiles``.
         load_factor_max: Structural limit of the commanded lateral acceleration, g.
         pressure_full_pa: Dynamic pressure at which the fins reach that limit; below, the limit falls in proportion.
         navigation: Constant N of proportional navigation.
@@ -42,7 +42,7 @@ class MissileParams:
     thrust_n: float = 22000.0
     area_m2: float = 0.01267
     drag_zero_lift: float = 1.2
-    drag_induced: float = 0.075
+    drag_induced: float = 0.2
     load_factor_max: float = 30.0
     pressure_full_pa: float = 60000.0
     navigation: float = 3.0
