@@ -15,7 +15,7 @@ from headctl.entropy.agenda import Agenda
 from headctl.entropy.demand import Demand
 from headctl.entropy.laws import laws_of, proportional_integral
 from headctl.entropy.monitor import HeadMonitor
-from headctl.entropy.packing import HeadValues, pack, pack_weights, weighted_sum, without_gaps
+from headctl.entropy.packing import HeadValues, observed_sums, pack, pack_weights, weighted_sum
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 
 _STATE_VERSION = 1
@@ -202,24 +202,12 @@ class MultiHeadEntropyController:
             ValueError: Heads missing or unknown, shapes that do not fit, no capacity for a head of unknown size, or a
                 negative weight (asked on the CPU only: elsewhere the question would wait for the device).
         """
-        entropies = pack(self.heads, "entropy", entropy)
-        rows = entropies.shape[0]
-        if capacity is None:
-            if self._unsized:
-                raise ValueError(
-                    f"capacity: missing, and head {self._unsized[0]!r} has no `choices` to derive it from; "
-                    "pass log(number of legal actions) per row, or give the head its number of choices"
-                )
-            capacities = self._capacity.expand_as(entropies)
-        else:
-            capacities = pack(self.heads, "capacity", capacity, like=entropies)
-        if weight is None:
-            weight_sum = self._one * rows
-        else:
-            weights = pack_weights(self.heads, weight, entropies)
-            entropies, capacities = without_gaps(entropies).mul_(weights), without_gaps(capacities).mul_(weights)
-            weight_sum = weights.sum(0)
-        self._sums += torch.stack((entropies.sum(0), capacities.sum(0), weight_sum, self._one * rows))
+        if capacity is None and self._unsized:
+            raise ValueError(
+                f"capacity: missing, and head {self._unsized[0]!r} has no `choices` to derive it from; "
+                "pass log(number of legal actions) per row, or give the head its number of choices"
+            )
+        self._sums += observed_sums(self.heads, entropy, capacity, weight, constant=self._capacity, one=self._one)
 
     def step(
         self,
