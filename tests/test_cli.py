@@ -7,24 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from headctl.cli import main
+from tests.helpers.command_line import headctl, refused, write_tiny
 from tests.helpers.synthetic_run import make_run
 
 ROOT = Path(__file__).parents[1]
-TINY = """
-total_steps: 1500
-game: {num_games: 16, options: {time_limit_s: 4}}
-policy: {hidden: [16]}
-ppo: {rollout_steps: 16, epochs: 1, minibatch_size: 128}
-evaluation: {games: 4}
-run: {tensorboard: false}
-"""
-
-
-def headctl(*args):
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="headctl")
 
 
 def without_origins(shown):
@@ -32,28 +20,16 @@ def without_origins(shown):
     return re.sub(r" +# (?:default|line \d+|command line)$", "", shown, flags=re.MULTILINE)
 
 
-def refused(*args, code=2):
-    """Returns the message of a command that must end with one message on stderr, nothing on stdout, no traceback."""
-    result = headctl(*args)
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    return result.stderr
-
-
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY, encoding="utf-8")
-    return path
+    return write_tiny(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
-    (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
-    result = headctl("train", folder / "tiny.yaml", f"run.dir={folder}/runs", "seed=4", "--name", "t", "ppo.epochs=2")
+    result = headctl("train", write_tiny(folder), f"run.dir={folder}/runs", "seed=4", "--name", "t", "ppo.epochs=2")
     assert result.exit_code == 0, result.output
     return folder / "runs" / "t", result.stdout
 

@@ -4,21 +4,19 @@ Shapes: B samples, H heads (in the order in which they were given to the constru
 """
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
+from headctl.entropy.account import Account
 from headctl.entropy.agenda import Agenda
 from headctl.entropy.demand import Demand
 from headctl.entropy.laws import laws_of, proportional_integral
-from headctl.entropy.metrics import head_metrics
 from headctl.entropy.monitor import HeadMonitor
-from headctl.entropy.packing import HeadValues, pack, pack_weights, weighted_sum, without_gaps
+from headctl.entropy.packing import HeadValues, observed_sums, pack, pack_weights, weighted_sum
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
-from headctl.entropy.status import HeadStatus
 
 _STATE_VERSION = 1
 # Below this share of active rows the bonus of a head fades, so that a few rows never carry a whole batch's weight.
@@ -78,8 +76,7 @@ class MultiHeadEntropyController:
             raise HeadSpecError("heads: at least one head is needed, got none")
         self._agenda = Agenda({str(name): parse_head(str(name), value) for name, value in heads.items()})
         self.heads: tuple[str, ...] = tuple(self._agenda.specs)
-        self._reading: dict[str, float] = {}
-        self._skipped = 0.0
+        self._account = Account()
         self._group = process_group
         self._place(torch.device(device))
 
@@ -205,24 +202,12 @@ class MultiHeadEntropyController:
             ValueError: Heads missing or unknown, shapes that do not fit, no capacity for a head of unknown size, or a
                 negative weight (asked on the CPU only: elsewhere the question would wait for the device).
         """
-        entropies = pack(self.heads, "entropy", entropy)
-        rows = entropies.shape[0]
-        if capacity is None:
-            if self._unsized:
-                raise ValueError(
-                    f"capacity: missing, and head {self._unsized[0]!r} has no `choices` to derive it from; "
-                    "pass log(number of legal actions) per row, or give the head its number of choices"
-                )
-            capacities = self._capacity.expand_as(entropies)
-        else:
-            capacities = pack(self.heads, "capacity", capacity, like=entropies)
-        if weight is None:
-            weight_sum = self._one * rows
-        else:
-            weights = pack_weights(self.heads, weight, entropies)
-            entropies, capacities = without_gaps(entropies).mul_(weights), without_gaps(capacities).mul_(weights)
-            weight_sum = weights.sum(0)
-        self._sums += torch.stack((entropies.sum(0), capacities.sum(0), weight_sum, self._one * rows))
+        if capacity is None and self._unsized:
+            raise ValueError(
+                f"capacity: missing, and head {self._unsized[0]!r} has no `choices` to derive it from; "
+                "pass log(number of legal actions) per row, or give the head its number of choices"
+            )
+        self._sums += observed_sums(self.heads, entropy, capacity, weight, constant=self._capacity, one=self._one)
 
     def step(
         self,
@@ -373,32 +358,15 @@ class MultiHeadEntropyController:
         updates so far in that status, in lower case). NaN where there is nothing to say. A call without an update since
         the last one returns the same again.
         """
-        windows = self._monitor.read()
-        if windows is None:
-            return dict(self._reading)
-        targets, log_alphas = self.targets(), self.log_alpha.tolist()
-        metrics: dict[str, float] = {}
-        for (name, spec), window, log_alpha, keeper in zip(
-            self.specs.items(), windows, log_alphas, self._monitor.keepers, strict=True
-        ):
-            told = head_metrics(
-                spec, window, keeper, log_alpha=log_alpha, target=targets.get(name), heat=self._agenda.heat
-            )
-            metrics |= {f"heads/{name}/{key}": value for key, value in told.items()}
-        self._warn_once(sum(window.skipped for window in windows))
+        told = self._account.read(
+            self.specs,
+            self._monitor,
+            log_alpha=self.log_alpha,
+            targets=self.targets(),
+            heat=self._agenda.heat,
+        )
         self.collapsed = self._monitor.collapsed()
-        self._reading = metrics
-        return dict(metrics)
-
-    def _warn_once(self, skipped: float) -> None:
-        if skipped > 0 and self._skipped == 0:
-            warnings.warn(
-                "an entropy, capacity or weight was not finite: the controller skipped the update and held its state; "
-                "metrics() counts these as heads/<head>/skipped",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        self._skipped += skipped
+        return told
 
     def status_shares(self) -> dict[str, dict[str, float]]:
         """Returns, per head, the share of the updates told by :meth:`metrics` that it spent in each status, by name."""
@@ -418,8 +386,7 @@ class MultiHeadEntropyController:
             "monitor": self._monitor.state_dict(),
             "adam": None if self._laws.adam is None else self._laws.adam.state_dict(),
             "agenda": self._agenda.state_dict(),
-            "reading": {key: float(value) for key, value in self._reading.items()},
-            "skipped": self._skipped,
+            **self._account.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -446,7 +413,4 @@ class MultiHeadEntropyController:
         self.collapsed = self._monitor.collapsed()
         if self._laws.adam is not None:
             self._laws.adam.load_state_dict(state["adam"])
-        self._reading = {
-            key: HeadStatus(int(value)) if key.endswith("/status") else value for key, value in state["reading"].items()
-        }
-        self._skipped = state["skipped"]
+        self._account.load_state_dict(state)

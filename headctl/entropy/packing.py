@@ -110,3 +110,40 @@ def _stacked(heads: tuple[str, ...], argument: str, values: Mapping[str, Tensor]
                 f"head {name!r} has {list(column.shape)}, head {heads[0]!r} has {list(shape)}"
             )
     return torch.stack([column.float() for column in columns], dim=1)
+
+
+def observed_sums(
+    heads: tuple[str, ...],
+    entropy: HeadValues,
+    capacity: HeadValues | None,
+    weight: HeadValues | None,
+    *,
+    constant: Tensor,
+    one: Tensor,
+) -> Tensor:
+    """Returns ``sum w H``, ``sum w C``, ``sum w`` and the number of rows, each per head: ``[4, H]``.
+
+    Args:
+        heads: Names of the heads.
+        entropy: Entropies in nats, ``[B]`` per head or packed ``[B, H]``.
+        capacity: Likewise; ``None``: the constants.
+        weight: Likewise; ``None``: 1 everywhere.
+        constant: Capacity of every head ``[H]``.
+        one: 1 per head ``[H]``: making a tensor takes as long as an addition.
+
+    Raises:
+        ValueError: Heads missing or unknown, shapes that do not fit, or (asked on the CPU only) a negative weight.
+    """
+    entropies = pack(heads, "entropy", entropy)
+    rows = entropies.shape[0]
+    if capacity is None:
+        capacities = constant.expand_as(entropies)
+    else:
+        capacities = pack(heads, "capacity", capacity, like=entropies)
+    if weight is None:
+        weight_sum = one * rows
+    else:
+        weights = pack_weights(heads, weight, entropies)
+        entropies, capacities = without_gaps(entropies).mul_(weights), without_gaps(capacities).mul_(weights)
+        weight_sum = weights.sum(0)
+    return torch.stack((entropies.sum(0), capacities.sum(0), weight_sum, one * rows))

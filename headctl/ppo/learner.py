@@ -266,7 +266,9 @@ class PPOLearner:
         # The statistics of the normaliser rest during an update: once for all passes.
         with torch.no_grad():
             normal = self.policy.normalizer(rollout.observation)
-        deal = partial(rollout.minibatches, cut=options.cut) if self._hand is None else rollout.drawn
+        # Asked anew: somebody may have frozen a part of the network since, and by hand every part learns.
+        by_hand = self._hand is not None and ByHand.knows(self.policy)
+        deal = rollout.drawn if by_hand else partial(rollout.minibatches, cut=options.cut)
         epochs = deal(advantage, options.minibatch_size, options.epochs, self.generator, normal=normal, total=total)
         for batches in epochs:
             before = len(told)

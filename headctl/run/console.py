@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from headctl.run.findings import steps_text
+from headctl.run.lines import status_name
 from headctl.run.metrics import names_in
-from headctl.run.records import status_name
 from headctl.run.report_view import STATUS_STYLES, duration_text, number_text
 
 _BAR_CELLS = 24

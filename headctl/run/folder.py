@@ -20,9 +20,10 @@ from headctl import __version__
 from headctl.run import durable
 from headctl.run.config import RunConfig, to_yaml
 from headctl.run.diagnosis import DIAGNOSIS_FILE, FAULTS_FILE
+from headctl.run.lines import METRICS_FILE
 from headctl.run.lock import LOCK_FILE, RunLock
 from headctl.run.manifest import MANIFESTS
-from headctl.run.records import METRICS_FILE, TENSORBOARD_DIR
+from headctl.run.records import TENSORBOARD_DIR
 from headctl.run.yaml_io import YamlError, dump_yaml, read_yaml
 
 RUN_FORMAT = 1

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from headctl.run.folder import RunFolderError, check_run_folder, is_run_folder
+from headctl.run.lines import METRICS_FILE, Record, as_record
 from headctl.run.lock import is_held
-from headctl.run.records import METRICS_FILE, Record, as_record
 from headctl.run.report import RunReader
 from headctl.selfplay.results import MatchResult
 

@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from headctl.run.lines import METRICS_FILE, MetricsError, Record, read_metrics
 from headctl.run.metric import Metric
-from headctl.run.records import METRICS_FILE, MetricsError, MetricsWriter, Record, read_metrics
+from headctl.run.records import MetricsWriter
 from headctl.run.selfplay_metrics import SELFPLAY_METRICS
 
 __all__ = [

@@ -17,9 +17,10 @@ from headctl.run.checkpoint import list_checkpoints
 from headctl.run.config import ConfigError, RunConfig
 from headctl.run.console import training_view
 from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder, enter_run_folder, is_run_folder
+from headctl.run.lines import METRICS_FILE
 from headctl.run.lock import RunLock
 from headctl.run.plots import write_plots
-from headctl.run.records import METRICS_FILE, TENSORBOARD_DIR, MetricsWriter
+from headctl.run.records import TENSORBOARD_DIR, MetricsWriter
 from headctl.run.report import RunReader, build_report
 from headctl.run.report_view import render_report
 from headctl.run.signals import answering

@@ -15,10 +15,11 @@ from headctl.run.config import RunConfig, to_yaml
 from headctl.run.console import TrainingView
 from headctl.run.diagnosis import DIAGNOSIS_FILE, RunFailedError, TooManyFaultsError, write_diagnosis
 from headctl.run.folder import CONFIG_FILE, note_sitting, rebuild, write_config
+from headctl.run.lines import METRICS_FILE
 from headctl.run.lock import RunLock, RunLockError
 from headctl.run.manifest import manifest_path
 from headctl.run.metrics import names_in
-from headctl.run.records import METRICS_FILE, MetricsWriter
+from headctl.run.records import MetricsWriter
 from headctl.run.report import EVALUATION_DIR, RunReader, write_evaluation
 from headctl.run.trainer import Trainer
 from headctl.selfplay.faults import GameFaultError

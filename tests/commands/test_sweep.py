@@ -1,31 +1,17 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 from headctl_envs.dogfight.config import PILOTS
 
-from headctl.cli import main
+from tests.helpers.command_line import TINY, headctl, write_tiny
 
-TINY = """
-total_steps: 600
-game: {num_games: 16, options: {time_limit_s: 2}}
-policy: {hidden: [16]}
-ppo: {rollout_steps: 16, epochs: 1, minibatch_size: 128}
-evaluation: {games: 4}
-run: {tensorboard: false}
-"""
-
-
-def headctl(*args):
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="headctl")
+SHORT = TINY.replace("1500", "600").replace("time_limit_s: 4", "time_limit_s: 2")
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY, encoding="utf-8")
-    return path
+    return write_tiny(tmp_path, SHORT)
 
 
 @pytest.mark.slow

@@ -4,9 +4,8 @@ import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
 
-from headctl.cli import main
+from tests.helpers.command_line import headctl, refused
 
 SMALL = """
 total_steps: 24_000
@@ -21,17 +20,6 @@ selfplay:
 evaluation: {games: 20}
 run: {tensorboard: false}
 """
-
-
-def headctl(*args):
-    return CliRunner().invoke(main, [str(arg) for arg in args], prog_name="headctl")
-
-
-def refused(*args, code=2):
-    result = headctl(*args)
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.stderr
-    return result.stderr
 
 
 def train(folder, name, *overrides):

@@ -62,6 +62,8 @@ class Damager:
             "hostile pickle": self.hostile,
             "hostile with a right manifest": self.hostile_signed,
             "wrong shapes with a right manifest": self.misfit_signed,
+            "bomb with a right manifest": self.bomb_signed,
+            "impossible counts with a right manifest": self.count_signed,
             "missing": self.remove,
             "link that leads out": self.link,
             "compressed archive": self.compress,
@@ -143,6 +145,44 @@ class Damager:
             holder[key] = self.random.choice(changed)
         else:
             holder[key] = self.random.choice([torch.zeros(3), [entry], {"deep": entry}])
+        torch.save(content, path)
+        self.sign(run, path)
+
+    def bomb_signed(self, run: Path) -> None:
+        """Hides what is small in the file and endless to read in the newest state, and makes the manifest fit."""
+        path = list_checkpoints(run)[-1]
+        content = torch.load(path, weights_only=True)
+        doubled: Any = [1.0]
+        for _ in range(40):
+            doubled = [doubled, doubled]
+        itself: list[Any] = []
+        itself.append(itself)
+        state = content["state"]
+        places = [state["config"], state["league"], state["learner"]["controller"]["agenda"], state["scheme"], state]
+        self.random.choice(places)["more"] = self.random.choice([doubled, itself, torch.zeros(1).expand(2**40)])
+        torch.save(content, path)
+        self.sign(run, path)
+
+    def count_signed(self, run: Path) -> None:
+        """Gives the newest state a count or a name that no run has, and makes the manifest fit."""
+        path = list_checkpoints(run)[-1]
+        content = torch.load(path, weights_only=True)
+        state = content["state"]
+        changes: list[tuple[Any, str, Any]] = [
+            (state, "iteration", -5),
+            (state, "restores", -1),
+            (state, "elapsed_s", math.nan),
+            (state["collector"], "iterations_left", -3),
+            (state["collector"], "pilots", ["nobody"] * len(state["collector"]["pilots"])),
+            (state["league"]["gate"], "points", math.nan),
+            (state["league"], "nash", {"a": math.nan}),
+            (state["learner"]["policy"], "normalizer.variance", -state["learner"]["policy"]["normalizer.variance"] - 1),
+            (state["learner"]["optimizer"]["param_groups"][0], "betas", [5.0, 7.0]),
+            (content, "format", self.random.choice([True, 1, 2, 2**70])),
+            (content, "agent_steps", "many"),
+        ]
+        holder, key, value = self.random.choice(changes)
+        holder[key] = value
         torch.save(content, path)
         self.sign(run, path)
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from headctl.cli import main
-from headctl.run.records import MetricsError, as_record, read_metrics
+from headctl.run.lines import MetricsError, as_record, read_metrics
 from headctl.selfplay.results import MatchResult
 from tests.helpers.synthetic_run import make_run
 

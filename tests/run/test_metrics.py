@@ -11,8 +11,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from headctl.entropy.status import HeadStatus
 from headctl.ppo.choices import ChoiceCounts
+from headctl.run.lines import to_json_line
 from headctl.run.metrics import GROUPS, METRICS, MetricsError, MetricsWriter, find_metric, names_in, read_metrics
-from headctl.run.records import to_json_line
 from headctl.run.reference import tables, with_tables
 from tests.helpers.synthetic_run import DEFAULT_COURSES, record
 

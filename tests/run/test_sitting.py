@@ -13,8 +13,9 @@ from headctl.run.checkpoint import CheckpointError, list_checkpoints, steps_of
 from headctl.run.config import load_config
 from headctl.run.diagnosis import RunFailedError
 from headctl.run.folder import RunFolderError, check_run_folder, create_run_folder
+from headctl.run.lines import read_metrics
 from headctl.run.lock import RunLock, RunLockError, is_held
-from headctl.run.records import MetricsWriter, read_metrics
+from headctl.run.records import MetricsWriter
 from headctl.run.report import RunReader
 from headctl.run.session import train
 from headctl.run.sitting import Sitting
