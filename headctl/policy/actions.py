@@ -124,6 +124,7 @@ class ActionHeads:
         num_params: Length P of the joint output vector.
         packing: How actions and masks of all heads lie side by side.
         fused: All heads as one table; ``None`` where a head is of a kind that goes by itself.
+        conditional: Whether a head counts only after certain choices of others.
     """
 
     def __init__(self, specs: Mapping[str, HeadSpec], space: spaces.Space | None = None) -> None:
@@ -148,6 +149,7 @@ class ActionHeads:
         self.fused = self.packing if FusedHeads.know(self.heads) else None
         # Children after their parents, with what they wait for.
         self._conditions = [(name, specs[name].active_when) for name in parents_first(specs) if specs[name].active_when]
+        self.conditional = bool(self._conditions)
         self._scales = {} if space is None else _box_scales(space)
         self._scales_on: dict[torch.device, dict[str, tuple[Tensor, Tensor]]] = {}
 

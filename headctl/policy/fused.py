@@ -299,7 +299,8 @@ def start_warp() -> None:
 
 
 def prepare(kernel: Any, device: str) -> None:
-    """Loads the module of a kernel, and compiles it if need be, without a word."""
+    """Starts Warp, loads the module of a kernel, and compiles it if need be, without a word."""
+    start_warp()
     _load(kernel.module.name, device)
 
 

@@ -65,10 +65,20 @@ class ObservationNormalizer(nn.Module):
     @staticmethod
     def normal(observation: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """Returns what :meth:`forward` does with given statistics, which broadcast over the rows."""
-        constant = variance <= (_CONSTANT * mean).square()
-        scale = torch.rsqrt(variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
         # In place: over a whole rollout every further block of memory costs as much as the arithmetic.
+        scale = ObservationNormalizer.scale_of(mean, variance)
         return (observation - mean).mul_(scale).clamp_(-_CLIP, _CLIP).nan_to_num_(nan=0.0)
+
+    @staticmethod
+    def scale_of(mean: Tensor, variance: Tensor) -> Tensor:
+        """Returns what differences from the mean are multiplied by."""
+        constant = variance <= (_CONSTANT * mean).square()
+        return torch.rsqrt(variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
+
+    @staticmethod
+    def normal_into(observation: Tensor, mean: Tensor, scale: Tensor, out: Tensor) -> Tensor:
+        """Does what :meth:`normal` does in memory that is kept, with the scale from :meth:`scale_of`."""
+        return torch.sub(observation, mean, out=out).mul_(scale).clamp_(-_CLIP, _CLIP).nan_to_num_(nan=0.0)
 
     @torch.no_grad()
     def update(self, observation: Tensor) -> None:

@@ -39,11 +39,11 @@ class _Layer(NamedTuple):
 
     weight: Tensor
     bias: Tensor
-    activation: "_Activation"
+    activation: "Activation"
     gradients: list[tuple[Tensor, Tensor]]
 
 
-class _Activation(NamedTuple):
+class Activation(NamedTuple):
     """An activation in place: what it makes of sums, and of a gradient given its own result."""
 
     scale: float
@@ -57,14 +57,16 @@ def _tanh(sums: Tensor) -> None:
     sums.sigmoid_().mul_(-2.0).add_(1.0)
 
 
-_ACTIVATIONS: dict[type[nn.Module], _Activation] = {
-    Tanh: _Activation(-2.0, _tanh, lambda g, y: torch.ops.aten.tanh_backward.grad_input(g, y, grad_input=g)),
-    nn.ReLU: _Activation(
+IN_PLACE: dict[type[nn.Module], Activation] = {
+    Tanh: Activation(-2.0, _tanh, lambda g, y: torch.ops.aten.tanh_backward.grad_input(g, y, grad_input=g)),
+    nn.ReLU: Activation(
         1.0,
         lambda sums: sums.relu_(),
         lambda g, y: torch.ops.aten.threshold_backward.grad_input(g, y, 0.0, grad_input=g),
     ),
+    nn.Identity: Activation(1.0, lambda _: None, lambda g, _: g),
 }
+"""By the kind of module; the last one is for the outputs."""
 
 
 @dataclass(slots=True)
@@ -112,9 +114,8 @@ class ByHand:
         shapes = [(layer.weight.shape, type(policy.trunk[2 * place + 1])) for place, layer in enumerate(linear)]
         shapes.append((torch.Size((self._columns + 1, linear[-1].out_features)), nn.Identity))
         spaces = [_cut(space, [shape for shape, _ in shapes]) for space in (flat, self._gradient, *self._own)]
-        identity = _Activation(1.0, lambda _: None, lambda g, _: g)
         self._layers = [
-            _Layer(weight, bias, _ACTIVATIONS.get(kind, identity), [space[place] for space in spaces[1:]])
+            _Layer(weight, bias, IN_PLACE[kind], [space[place] for space in spaces[1:]])
             for place, ((_, kind), (weight, bias)) in enumerate(zip(shapes, spaces[0], strict=True))
         ]
         self._memory: _Memory | None = None
@@ -131,7 +132,7 @@ class ByHand:
             and policy.actor.weight.device.type == "cpu"
             and all(parameter.requires_grad for parameter in policy.parameters())
             and all(
-                isinstance(layer, nn.Linear) if place % 2 == 0 else type(layer) in _ACTIVATIONS
+                isinstance(layer, nn.Linear) if place % 2 == 0 else type(layer) in IN_PLACE
                 for place, layer in enumerate(policy.trunk)
             )
         )
@@ -149,6 +150,7 @@ class ByHand:
             memory that is used again.
         """
         rows = len(index)
+        prepare(loss_of_rows, "cpu")
         memory = self._room(rows, table.observation.shape[1])
         stored = self._stored(table)
         memory.index[:rows].copy_(index)
@@ -168,7 +170,6 @@ class ByHand:
                 arguments = [start, count, _GROUP, clip, parts, view, stored, memory.work]
                 wp.launch(loss_of_rows, dim=-(-count // _GROUP), inputs=arguments, device="cpu")
 
-        prepare(loss_of_rows, "cpu")
         self._lanes.run(work)
         sums = memory.sums[: -(-rows // _GROUP)].sum(0)
         return sums, memory.weight[:rows], memory.log_prob[:rows], memory.outputs[:rows, :-1]

@@ -249,6 +249,17 @@ class Rollout:
         order = torch.randperm(rows, generator=generator, device=generator.device).to(self.observation.device)
         return order.tensor_split(-(-rows // size))
 
+    def flat(self, observation: Tensor, *, normalized: bool) -> Table:
+        """Returns views of everything row by row, with the given observations ``[T, R, F]``."""
+        heads = self.choice.shape[-1]
+        return Table(
+            observation.flatten(0, 1),
+            normalized,
+            self._legal._replace(legal=self._legal.legal.flatten(0, 1)),
+            PackedActions(*(side.flatten(0, 1) for side in self._actions)),
+            *self._table.flatten(0, 1).split([heads, heads, 3], dim=-1),
+        )
+
     def drawn(
         self,
         advantage: Tensor,
@@ -262,14 +273,8 @@ class Rollout:
         """Yields the rows of what :meth:`minibatches` yields, same arguments, without copying any of them."""
         self._advantage.copy_(normalize(advantage, self.alive, total))
         torch.add(advantage, self.value, out=self._value_target)
-        rows, heads = self.steps * self.rows, self.choice.shape[-1]
-        table = Table(
-            (self.observation if normal is None else normal).flatten(0, 1),
-            normal is not None,
-            self._legal._replace(legal=self._legal.legal.flatten(0, 1)),
-            PackedActions(*(side.flatten(0, 1) for side in self._actions)),
-            *self._table.flatten(0, 1).split([heads, heads, 3], dim=-1),
-        )
+        rows = self.steps * self.rows
+        table = self.flat(self.observation if normal is None else normal, normalized=normal is not None)
         for _ in range(epochs):
             order = torch.randperm(rows, generator=generator, device=generator.device).to(advantage.device)
             pieces = order.tensor_split(-(-rows // size))

@@ -187,3 +187,55 @@ def gradient_of_rows(
             work.outputs,
         )
     work.outputs[row, work.outputs.shape[1] - 1] = work.slope[row, 1] * factor[1]
+
+
+@wp.kernel
+def decide_rows(
+    start: int,
+    parts: Parts,
+    outputs: wp.array2d(dtype=wp.float32),
+    uniform: wp.array2d(dtype=wp.float32),
+    normal: wp.array2d(dtype=wp.float32),
+    stored: Stored,
+    value: wp.array(dtype=wp.float32),
+    first: wp.array2d(dtype=wp.float32),
+    second: wp.array2d(dtype=wp.float32),
+) -> None:
+    """Draws the actions of one step of a rollout and stores them with their log-probabilities, choices and values.
+
+    Args:
+        start: Row of the rollout that the first row of the outputs belongs to.
+        parts: The parts of all heads.
+        outputs: Outputs of the network ``[R, P + 1]``.
+        uniform: Numbers in [0, 1) per numbered action ``[S, ...]``.
+        normal: Standard normal numbers per real action ``[S, ...]``.
+        stored: The rollout; masks are read, actions, log-probabilities and choices written.
+        value: Written ``[S]``.
+        first: Scratch ``[R, P]``.
+        second: Scratch ``[R, P]``.
+    """
+    row = wp.tid()
+    source = start + row
+    for head in range(stored.choice.shape[1]):
+        stored.log_prob[source, head] = 0.0
+        stored.choice[source, head] = 0.0
+    for part in range(parts.kind.shape[0]):
+        told = tell_part(
+            parts,
+            part,
+            row,
+            source,
+            True,
+            outputs,
+            stored.masks,
+            uniform,
+            normal,
+            stored.numbers,
+            stored.reals,
+            first,
+            second,
+        )
+        head = parts.head[part]
+        stored.log_prob[source, head] += told.log_prob
+        stored.choice[source, head] = wp.max(stored.choice[source, head], told.choice)
+    value[source] = outputs[row, outputs.shape[1] - 1]

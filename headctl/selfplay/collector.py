@@ -17,6 +17,7 @@ from torch import Tensor
 
 from headctl.policy.actions import Actions
 from headctl.policy.network import Policy
+from headctl.ppo.decisions import Decisions
 from headctl.ppo.rollout import Rollout
 from headctl.ppo.sequences import SequenceRollout, make_rollout
 from headctl.selfplay.cut_episodes import CutEpisodes
@@ -140,6 +141,7 @@ class SelfPlayCollector:
         self._pilots: list[str] = []
         self.in_play: list[str] = []
         self.results: dict[str, MatchResult] = {}
+        self._everyone = len(seating.learner) == game.num_games * game.num_seats
         self._stack = OpponentStack(policy, seating.slots, seating.opponents.shape[1]) if seating.slots else None
         self._iterations_left = 0
         # A game that was under way when its opponent changed says nothing about either of them.
@@ -149,6 +151,7 @@ class SelfPlayCollector:
         sizes, rows = mask_sizes(self._seen), len(self._learner)
         self._rollout = make_rollout(policy, steps, rows, game.observation_dim, mask_sizes=sizes, device=game.device)
         self._cut = CutEpisodes(self._rollout, policy)
+        self._decisions = Decisions(policy, self._rollout) if Decisions.knows(policy) else None
         # What the learner's rows remember, and where that was emptied after the last decision.
         self._state = policy.initial_state(rows)
         self._fresh = torch.zeros(rows, device=game.device)
@@ -180,6 +183,8 @@ class SelfPlayCollector:
         self._change_opponents()
         self.game_s = 0.0
         results = torch.zeros(max(self._seating.slots, 1), 3, dtype=torch.int64, device=self._game.device)
+        if self._decisions is not None:
+            self._decisions.begin(self._generator)
         for step in range(self._steps):
             self._play(step, results)
         self._cut.value()
@@ -195,21 +200,25 @@ class SelfPlayCollector:
         """Plays one decision of every game; adds wins, losses and draws ``[P, 3]`` to ``results``."""
         seen, rollout, heads = self._seen, self._rollout, self._policy.action_heads
         observation = self._rows(seen.observation, self._learner)
-        actions, masks = rollout.slots(step)
         for name, mask in seen.masks.items():
             rollout.masks[name][step] = self._rows(mask, self._learner)
         if isinstance(rollout, SequenceRollout) and self._state is not None:
             rollout.store_state(step, self._state, self._fresh)
-        decision = self._policy.act(observation, masks, self._generator, state=self._state, into=actions)
-        rollout.store_decision(step, observation, None, decision)
-        self._state = decision.state
-        self._put(decision.actions, self._learner)
+        if self._decisions is not None:
+            taken = self._decisions.decide(step, observation)
+        else:
+            actions, masks = rollout.slots(step)
+            decision = self._policy.act(observation, masks, self._generator, state=self._state, into=actions)
+            rollout.store_decision(step, observation, None, decision)
+            self._state, taken = decision.state, decision.actions
+        if not self._everyone:
+            self._put(taken, self._learner)
         if self._stack is not None:
             theirs = {name: self._rows(mask, self._opponents) for name, mask in seen.masks.items()}
             drawn = self._stack.act(self._rows(seen.observation, self._opponents), theirs, self._generator)
             self._put({name: action.flatten(0, 1) for name, action in drawn.items()}, self._opponents.flatten())
         shape = (self._game.num_games, self._game.num_seats)
-        chosen = heads.to_game(self._actions)
+        chosen = heads.to_game(taken if self._everyone else self._actions)
         for pilot, rows in self._pilot_rows.items():
             for name, action in self._game.pilot_actions(pilot, self._pilot_seats[pilot]).items():
                 chosen[name][rows] = self._rows(action, rows).to(chosen[name].dtype)
@@ -221,7 +230,8 @@ class SelfPlayCollector:
         if self._state is not None:
             self._forget(played)
         self._seen = Observations(played.observation, played.masks)
-        self._count(played, results)
+        if self._stack is not None:
+            self._count(played, results)
 
     def _step(self, step: int, actions: Actions) -> GameStep:
         """Plays one decision; an error of the game becomes one that says how to see it again.
@@ -308,9 +318,10 @@ class SelfPlayCollector:
         """Slot of the opponent of every row of the learner ``[R]``; -1 in games against itself."""
         return self._slot_of_game[self._learner // self._game.num_seats]
 
-    @staticmethod
-    def _rows(entry: Tensor, rows: Tensor) -> Tensor:
-        """Takes rows ``[...]`` of seats out of ``[N, A, ...]``."""
+    def _rows(self, entry: Tensor, rows: Tensor) -> Tensor:
+        """Takes rows ``[...]`` of seats out of ``[N, A, ...]``; a view where the learner has all of them."""
+        if self._everyone and rows is self._learner:
+            return entry.flatten(0, 1)
         taken = entry.flatten(0, 1).index_select(0, rows.flatten())
         return taken.unflatten(0, rows.shape) if rows.ndim > 1 else taken
 

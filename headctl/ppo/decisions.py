@@ -1,0 +1,100 @@
+"""The decisions of a rollout, from observation to stored action, in memory that is kept.
+
+For the policies of :mod:`headctl.ppo.by_hand`; the arithmetic is the same, so the ratio is 1 before the first step.
+
+Shapes: T steps, R rows, S = T R, F features, P outputs for the heads.
+"""
+
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor, nn
+
+from headctl.policy.actions import Actions
+from headctl.policy.fused import prepare
+from headctl.policy.network import ObservationNormalizer, Policy
+from headctl.ppo.by_hand import IN_PLACE, Activation, ByHand
+from headctl.ppo.rollout import Rollout
+from headctl.ppo.row_kernels import Stored, decide_rows
+
+
+class Decisions:
+    """Decides for all rows of a rollout, step by step."""
+
+    def __init__(self, policy: Policy, rollout: Rollout) -> None:
+        """Allocates the memory.
+
+        Args:
+            policy: One that :meth:`knows`; it acts as it is at :meth:`begin`.
+            rollout: Where its decisions are stored.
+        """
+        self._policy, self._rollout = policy, rollout
+        prepare(decide_rows, "cpu")
+        heads = policy.action_heads
+        widths = [layer.out_features for layer in policy.trunk if isinstance(layer, nn.Linear)]
+        rows, self._rows = rollout.steps * rollout.rows, rollout.rows
+        self._seen = torch.empty(rollout.rows, rollout.observation.shape[-1])
+        self._hidden = [torch.empty(rollout.rows, width) for width in widths]
+        self._outputs = torch.empty(rollout.rows, heads.num_params + 1)
+        numbers, reals = max(heads.packing.num_numbers, 1), max(heads.packing.num_reals, 1)
+        self._uniform, self._normal = torch.empty(rows, numbers), torch.empty(rows, reals)
+        self._layers: list[tuple[Tensor, Tensor, Activation, Tensor]] = []
+        self._mean = self._scale = torch.empty(0)
+        scratch = torch.empty(2, rollout.rows, heads.num_params)
+        table = rollout.flat(rollout.observation, normalized=False)
+        stored = Stored()
+        named = {"masks": table.masks.legal, "numbers": table.actions.numbers, "reals": table.actions.reals}
+        named |= {"log_prob": table.log_prob, "choice": table.choice, "rest": table.rest}
+        for name, entry in named.items():
+            setattr(stored, name, wp.from_torch(entry, requires_grad=False))
+        tensors = (self._outputs, self._uniform, self._normal)
+        others = (rollout.value.flatten(), *scratch.unbind())
+        views = [[wp.from_torch(entry, requires_grad=False) for entry in group] for group in (tensors, others)]
+        parts = heads.packing.parts(table.masks.names, self._seen.device)
+        inputs = [0, parts, *views[0], stored, *views[1]]
+        self._launch: Any = wp.launch(decide_rows, dim=rollout.rows, inputs=inputs, device="cpu", record_cmd=True)
+        self._owned = (inputs, scratch)  # a recorded launch does not keep them alive
+
+    @staticmethod
+    def knows(policy: Policy) -> bool:
+        """Returns whether the policy is made of what is known here."""
+        return ByHand.knows(policy) and not policy.action_heads.conditional
+
+    def begin(self, generator: torch.Generator) -> None:
+        """Takes over the policy as it is, and draws the random numbers of all steps."""
+        policy = self._policy
+        normalizer = policy.normalizer
+        self._mean, self._scale = normalizer.mean, ObservationNormalizer.scale_of(normalizer.mean, normalizer.variance)
+        linears = [layer for layer in policy.trunk if isinstance(layer, nn.Linear)]
+        kinds = [type(layer) for layer in policy.trunk if not isinstance(layer, nn.Linear)]
+        layers = [
+            (linear.weight.detach(), linear.bias.detach(), IN_PLACE[kind])
+            for linear, kind in zip(linears, kinds, strict=True)
+        ]
+        ends = (policy.actor, policy.critic)
+        weight, bias = (torch.cat([getattr(end, name).detach() for end in ends]) for name in ("weight", "bias"))
+        layers.append((weight, bias, IN_PLACE[nn.Identity]))
+        rooms = (*self._hidden, self._outputs)
+        self._layers = [(w.t(), b, activation, room) for (w, b, activation), room in zip(layers, rooms, strict=True)]
+        if policy.action_heads.packing.num_numbers:
+            self._uniform.uniform_(generator=generator)
+        if policy.action_heads.packing.num_reals:
+            self._normal.normal_(generator=generator)
+
+    def decide(self, step: int, observation: Tensor) -> Actions:
+        """Decides at ``step``, whose masks stand in the rollout; stores all of it and returns the actions ``[R, ...]``.
+
+        Args:
+            step: Number of the step.
+            observation: ``[R, F]``.
+        """
+        rollout = self._rollout
+        rollout.observation[step].copy_(observation)
+        seen = ObservationNormalizer.normal_into(observation, self._mean, self._scale, self._seen)
+        for weight, bias, activation, room in self._layers:
+            seen = torch.addmm(bias, seen, weight, beta=activation.scale, alpha=activation.scale, out=room)
+            activation.forward(seen)
+        self._launch.set_param_at_index_from_ctype(0, step * self._rows)
+        self._launch.launch()
+        return {name: action[step] for name, action in rollout.actions.items()}
