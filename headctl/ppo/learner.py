@@ -132,6 +132,11 @@ class PPOLearner:
         by_hand = self._rescued is None and ByHand.knows(policy)
         self._hand = ByHand(policy, flat, self.gradients, Lanes(threads)) if by_hand else None
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether the policy is of a kind whose update needs no graph; then ``threads`` share its rows."""
+        return self._hand is not None
+
     def losses(self, batch: Minibatch | Drawn) -> Losses:
         """Returns the terms of the loss on a minibatch.
 
