@@ -134,8 +134,8 @@ class PPOLearner:
 
     @property
     def by_hand(self) -> bool:
-        """Whether the policy is of a kind whose update needs no graph; then ``threads`` share its rows."""
-        return self._hand is not None
+        """Whether the update needs no graph, by the kind of policy, and since no part is frozen: lanes do it."""
+        return self._hand is not None and all(parameter.requires_grad for parameter in self.policy.parameters())
 
     def losses(self, batch: Minibatch | Drawn) -> Losses:
         """Returns the terms of the loss on a minibatch.
@@ -271,7 +271,7 @@ class PPOLearner:
         # The statistics of the normaliser rest during an update: once for all passes.
         with torch.no_grad():
             normal = self.policy.normalizer(rollout.observation)
-        deal = partial(rollout.minibatches, cut=options.cut) if self._hand is None else rollout.drawn
+        deal = partial(rollout.minibatches, cut=options.cut) if not self.by_hand else rollout.drawn
         epochs = deal(advantage, options.minibatch_size, options.epochs, self.generator, normal=normal, total=total)
         for batches in epochs:
             before = len(told)

@@ -144,7 +144,7 @@ class RunSection(Section):
     dir: str = key("runs", "folder in which the run's own folder is made", min_length=1)
     threads: Whole = key(
         1,
-        "CPU threads that share the rows of every minibatch; of a policy that goes through autograd, torch's own threads",
+        "CPU threads that share the rows of every minibatch; where a policy goes through autograd, torch's own",
         "threads",
         ge=1,
         le=1024,
