@@ -132,6 +132,11 @@ class PPOLearner:
         by_hand = self._rescued is None and ByHand.knows(policy)
         self._hand = ByHand(policy, flat, self.gradients, Lanes(threads)) if by_hand else None
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether the update needs no graph, by the kind of policy, and since no part is frozen: lanes do it."""
+        return self._hand is not None and all(parameter.requires_grad for parameter in self.policy.parameters())
+
     def losses(self, batch: Minibatch | Drawn) -> Losses:
         """Returns the terms of the loss on a minibatch.
 
@@ -266,9 +271,7 @@ class PPOLearner:
         # The statistics of the normaliser rest during an update: once for all passes.
         with torch.no_grad():
             normal = self.policy.normalizer(rollout.observation)
-        # Asked anew: somebody may have frozen a part of the network since, and by hand every part learns.
-        by_hand = self._hand is not None and ByHand.knows(self.policy)
-        deal = rollout.drawn if by_hand else partial(rollout.minibatches, cut=options.cut)
+        deal = partial(rollout.minibatches, cut=options.cut) if not self.by_hand else rollout.drawn
         epochs = deal(advantage, options.minibatch_size, options.epochs, self.generator, normal=normal, total=total)
         for batches in epochs:
             before = len(told)

@@ -142,7 +142,13 @@ class RunSection(Section):
     """Where and on what the run works."""
 
     dir: str = key("runs", "folder in which the run's own folder is made", min_length=1)
-    threads: Whole = key(1, "CPU threads that torch uses", "threads", ge=1, le=1024)
+    threads: Whole = key(
+        1,
+        "CPU threads that share the rows of every minibatch; where a policy goes through autograd, torch's own",
+        "threads",
+        ge=1,
+        le=1024,
+    )
     device: str = key("cpu", "torch device: `cpu`, `cuda` or `cuda:N`", pattern=r"^(cpu|cuda(:\d+)?)$")
     keep_memory: bool = key(
         True,

@@ -106,6 +106,8 @@ class Trainer:
             generator(seeds["minibatches"], "cpu"),
             threads=config.run.threads,
         )
+        if self.learner.by_hand:  # lanes have the threads; torch's own would spin beside them
+            torch.set_num_threads(1)
         self._tell = tell or warn
         self._keeper = LeagueKeeper(
             config,

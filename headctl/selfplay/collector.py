@@ -151,6 +151,7 @@ class SelfPlayCollector:
         sizes, rows = mask_sizes(self._seen), len(self._learner)
         self._rollout = make_rollout(policy, steps, rows, game.observation_dim, mask_sizes=sizes, device=game.device)
         self._cut = CutEpisodes(self._rollout, policy)
+        self._decisions = Decisions(policy, self._rollout) if Decisions.knows(policy) else None
         # What the learner's rows remember, and where that was emptied after the last decision.
         self._state = policy.initial_state(rows)
         self._fresh = torch.zeros(rows, device=game.device)

@@ -73,9 +73,19 @@ class Ceiling:
     agent_steps_per_s: float
 
 
-def ceiling(work: Work, contestant: Contestant) -> Ceiling:
-    """Measures the ceiling for one trainer, with as many threads as torch is allowed now."""
-    return _ceiling(products(work, features=contestant.features, outputs=contestant.outputs, rows=contestant.rows))
+def ceiling(work: Work, contestant: Contestant, cores: int = 1) -> Ceiling:
+    """Measures the ceiling for one trainer: that of one thread, times the cores that it uses.
+
+    With several threads the measurement itself would depend on who else uses the cores.
+
+    Args:
+        work: The work.
+        contestant: The trainer.
+        cores: Cores that it uses.
+    """
+    parts = products(work, features=contestant.features, outputs=contestant.outputs, rows=contestant.rows)
+    one = _ceiling(parts)
+    return Ceiling(one.flop_per_step, cores * one.gflops, cores * one.agent_steps_per_s)
 
 
 def _ceiling(parts: Sequence[Product]) -> Ceiling:

@@ -139,9 +139,9 @@ def compete(
                 tell(f"{standing.entry.name}, {standing.entry.route}: repetition {repetition + 1} of {repetitions}")
                 torch.set_num_threads(standing.threads)  # again before every turn, because libraries change it
                 _take_turn(standing, contestant, iterations)
-        torch.set_num_threads(threads)
+        torch.set_num_threads(1)
         for standing, contestant in at_work:
-            standing.ceiling = ceiling(work, contestant)
+            standing.ceiling = ceiling(work, contestant, threads)
         check_accounts(work, at_work, iterations)
     finally:
         for _, contestant in at_work:
