@@ -10,7 +10,7 @@ from headctl.commands.base import examples, print_json, refusals
 from headctl.messages import unknown_name
 
 _BENCHES = ("env", "train", "controller")
-_ON_REQUEST = ("pilots", "missiles", "opponents")
+_ON_REQUEST = ("pilots", "missiles", "opponents", "memory")
 _LABORATORY = "control"
 _PEERS = "peers"
 _CARTPOLE = "cartpole"
@@ -30,7 +30,7 @@ _ALL = (*_BENCHES, *_ON_REQUEST, _PEERS, _CARTPOLE, _LABORATORY)
 @click.argument(
     "words",
     nargs=-1,
-    metavar="[env|train|controller|pilots|missiles|opponents|peers|cartpole|control]... [KEY=VALUE]...",
+    metavar="[env|train|controller|pilots|missiles|opponents|memory|peers|cartpole|control]... [KEY=VALUE]...",
 )
 @click.option("--config", "source", help="YAML file that names game and sizes. Default: every key at its default.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
@@ -69,7 +69,8 @@ def bench(
     pilots plays the game's scripted opponents against each other, both seats: up to an hour. missiles tells how often
     one hits, by range, aspect and what the target does. Both run only when they are named.
 
-    opponents gives the cost of a decision of 1, 4, 16 and 64 different frozen opponents, all in one call.
+    opponents gives the cost of a decision of 1, 4, 16 and 64 different frozen opponents, all in one call. memory trains
+    with and without a recurrent policy, in turn.
 
     peers trains with headctl and with whichever other libraries are installed, in turn: same game, network and batch,
     through the batched game and through PettingZoo. Minutes; it stands alone.
@@ -107,7 +108,7 @@ def bench(
         return
     resolved = configuration.load_config(source, overrides) if source else configuration.parse_config("", overrides)
     from headctl.run import bench as benchmarks  # noqa: PLC0415 - loads torch
-    from headctl.run import bench_missiles, bench_others, report_view  # noqa: PLC0415 - with it
+    from headctl.run import bench_memory, bench_missiles, bench_others, report_view  # noqa: PLC0415 - with it
 
     machine = benchmarks.machine(resolved)
     measures: dict[str, Callable[[], list[benchmarks.Figure]]] = {
@@ -121,6 +122,7 @@ def bench(
         "pilots": lambda: benchmarks.bench_pilots(resolved),
         "opponents": lambda: benchmarks.bench_opponents(resolved),
         "missiles": lambda: bench_missiles.bench_missiles(resolved),
+        "memory": lambda: bench_memory.bench_memory(resolved),
     }
     figures = [figure for name, measure in measures.items() if name in (wanted or _BENCHES) for figure in measure()]
     if as_json:
