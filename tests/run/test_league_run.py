@@ -136,7 +136,7 @@ def test_an_exploiter_has_heads_of_its_own_and_meets_whom_its_role_says(tmp_path
 
 def test_targets_are_raised_for_a_while_after_a_change_in_the_league(tmp_path):
     heads = "heads={act: {target: 0.4}, aim: {target: 0.5}}"
-    trainer = Trainer(config_of(heads, "selfplay.roles={}", "selfplay.reheat={by: 0.2, steps: 100}"), tmp_path)
+    trainer = Trainer(config_of(heads, "selfplay.roles={}", "selfplay.reheat={by: 0.2, steps: 300}"), tmp_path)
     changes, targets, steps = [], [], []
 
     class Look:
@@ -150,9 +150,9 @@ def test_targets_are_raised_for_a_while_after_a_change_in_the_league(tmp_path):
     assert changes
     for step, target in zip(steps, targets, strict=True):
         earlier = [change for change in changes if change < step]
-        expected = 0.4 + (0.2 * max(0.0, 1 - (step - earlier[-1]) / 100) if earlier else 0.0)
-        assert target == pytest.approx(expected, abs=0.11 if earlier and step - earlier[-1] < 150 else 1e-5)
-    assert max(targets) > 0.45
+        expected = 0.4 + (0.2 * max(0.0, 1 - (step - earlier[-1]) / 300) if earlier else 0.0)
+        assert target == pytest.approx(expected, abs=0.11 if earlier and step - earlier[-1] < 450 else 1e-5)
+    assert max(targets) > 0.5
 
 
 # Anchors ------------------------------------------------------------------------------------------------------------
