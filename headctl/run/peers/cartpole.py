@@ -35,7 +35,7 @@ heads: {action: {target: {schedule: linear, start: 0.9, end: 0.05, until: 0.5}}}
 policy: {hidden: [64, 64]}
 ppo:
   rollout_steps: 32
-  epochs: 20
+  epochs: 10
   minibatch_size: 256
   gamma: 0.98
   gae_lambda: 0.8
