@@ -155,7 +155,6 @@ class SelfPlayCollector:
         # What the learner's rows remember, and where that was emptied after the last decision.
         self._state = policy.initial_state(rows)
         self._fresh = torch.zeros(rows, device=game.device)
-        self._decisions = Decisions(policy, self._rollout) if Decisions.knows(policy) else None
         self._actions = policy.action_heads.empty(game.num_games * game.num_seats, device=game.device)
         self.agent_steps = 0
         self.game_s = 0.0
