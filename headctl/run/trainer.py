@@ -324,7 +324,7 @@ class Trainer:
         return dict(
             evaluate_against_pilots(
                 partial(self._make_game, self.config.evaluation_options),
-                PolicyPlayer(self.policy),
+                PolicyPlayer(self.policy, greedy=settings.greedy),
                 tuple(pilots) or self._game.pilot_names,
                 games=games or settings.games,
                 seed=settings.seed,
