@@ -1,6 +1,7 @@
 """All parameters of a policy in one piece of memory, and Adam over them in one operation."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -53,10 +54,16 @@ class FlatAdam(torch.optim.Adam):
         super().__init__(parameters, lr=lr, eps=1e-5, fused=True)
         self._flat, self._gradient, self._order = flat, gradient, order
         self._moments: tuple[Tensor, Tensor, Tensor] | None = None
+        self._moving = [True] * len(order)
+        self._runs = [slice(None)]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Takes one step along the gradients as they lie in memory, whatever ``parameter.grad`` is."""
+        """Takes one step along the gradients as they lie in memory, whatever ``parameter.grad`` is.
+
+        Parameters that require no gradient, or are in no group any more, stay where they are with what is remembered of
+        them: without a gradient their momentum would still carry them on.
+        """
         if closure is not None:
             closure()
         if self._moments is None:
@@ -65,14 +72,14 @@ class FlatAdam(torch.optim.Adam):
         (group,) = self.param_groups
         beta1, beta2 = group["betas"]
         found_inf = getattr(self, "found_inf", None)
+        runs = self._runs_that_move(group["params"])
+        if not runs:
+            return
         count += 1.0
         torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage] - what torch.optim.Adam(fused=True) itself calls
-            [self._flat],
-            [self._gradient],
-            [mean],
-            [square],
+            *([entry[run] for run in runs] for entry in (self._flat, self._gradient, mean, square)),
             [],
-            [count],
+            [count] * len(runs),
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,
@@ -84,6 +91,18 @@ class FlatAdam(torch.optim.Adam):
         )
         if found_inf is not None:
             count -= found_inf
+
+    def _runs_that_move(self, kept: list[nn.Parameter]) -> list[slice]:
+        """Returns where the parameters lie that take part in a step, neighbours in one slice."""
+        kept_ids = {id(each) for each in kept}
+        moving = [each.requires_grad and id(each) in kept_ids for each in self._order]
+        if moving != self._moving:
+            self._moving, self._runs, start = moving, [], 0
+            for moves, run in groupby(zip(moving, self._order, strict=True), lambda pair: pair[0]):
+                stop = start + sum(each.numel() for _, each in run)
+                self._runs += [slice(start, stop)] if moves else []
+                start = stop
+        return self._runs
 
     def _remember(self) -> tuple[Tensor, Tensor, Tensor]:
         """Puts what is remembered of every parameter, zeros at first, into one piece of memory; the state shows it."""

@@ -330,3 +330,14 @@ def test_parts_of_the_network_that_are_frozen_stay_as_they_are():
     update(learner, coin_rollout(learner.policy))
     for name, entry in learner.policy.state_dict().items():
         assert torch.equal(entry, before[name]) == name.startswith(("trunk", "normalizer")), name
+
+
+def test_parts_that_have_moved_stay_as_they_are_once_they_are_frozen():
+    learner = make_learner(COIN, {}, epochs=2, minibatch_size=32, learning_rate=1e-2)
+    update(learner, coin_rollout(learner.policy))
+    for parameter in learner.policy.trunk.parameters():
+        parameter.requires_grad_(False)
+    before = {name: entry.clone() for name, entry in learner.policy.state_dict().items()}
+    update(learner, coin_rollout(learner.policy, seed=2))
+    for name, entry in learner.policy.state_dict().items():
+        assert torch.equal(entry, before[name]) == name.startswith(("trunk", "normalizer")), name
