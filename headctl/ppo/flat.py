@@ -54,8 +54,8 @@ class FlatAdam(torch.optim.Adam):
         super().__init__(parameters, lr=lr, eps=1e-5, fused=True)
         self._flat, self._gradient, self._order = flat, gradient, order
         self._moments: tuple[Tensor, Tensor, Tensor] | None = None
-        self._moving = [True] * len(order)
-        self._runs = [slice(None)]
+        self._moving: list[bool] = []
+        self._pieces: list[list[Tensor]] = []
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -68,18 +68,21 @@ class FlatAdam(torch.optim.Adam):
             closure()
         if self._moments is None:
             self._moments = self._remember()
-        mean, square, count = self._moments
+        count = self._moments[2]
         (group,) = self.param_groups
         beta1, beta2 = group["betas"]
         found_inf = getattr(self, "found_inf", None)
-        runs = self._runs_that_move(group["params"])
-        if not runs:
+        parameters, gradients, means, squares = self._pieces_that_move(group["params"])
+        if not parameters:
             return
         count += 1.0
         torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage] - what torch.optim.Adam(fused=True) itself calls
-            *([entry[run] for run in runs] for entry in (self._flat, self._gradient, mean, square)),
+            parameters,
+            gradients,
+            means,
+            squares,
             [],
-            [count] * len(runs),
+            [count] * len(parameters),
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,
@@ -92,20 +95,26 @@ class FlatAdam(torch.optim.Adam):
         if found_inf is not None:
             count -= found_inf
 
-    def _runs_that_move(self, kept: list[nn.Parameter]) -> list[slice]:
-        """Returns where the parameters lie that take part in a step, neighbours in one slice."""
+    # torch would wrap this method for its profiler, at the price of the step itself.
+    step.hooked = True  # pyright: ignore[reportFunctionMemberAccess] - how torch marks what it has wrapped
+
+    def _pieces_that_move(self, kept: list[nn.Parameter]) -> list[list[Tensor]]:
+        """Returns pieces of the memory of parameters, gradients and moments: what takes part in a step."""
         kept_ids = {id(each) for each in kept}
         moving = [each.requires_grad and id(each) in kept_ids for each in self._order]
-        if moving != self._moving:
-            self._moving, self._runs, start = moving, [], 0
+        if moving != self._moving and self._moments is not None:
+            self._moving, start, runs = moving, 0, []
             for moves, run in groupby(zip(moving, self._order, strict=True), lambda pair: pair[0]):
                 stop = start + sum(each.numel() for _, each in run)
-                self._runs += [slice(start, stop)] if moves else []
+                runs += [slice(start, stop)] if moves else []
                 start = stop
-        return self._runs
+            memory = (self._flat, self._gradient, *self._moments[:2])
+            self._pieces = [[entry[run] for run in runs] for entry in memory]
+        return self._pieces
 
     def _remember(self) -> tuple[Tensor, Tensor, Tensor]:
         """Puts what is remembered of every parameter, zeros at first, into one piece of memory; the state shows it."""
+        self._moving = []
         sizes = [each.numel() for each in self._order]
         mean, square = torch.zeros_like(self._flat), torch.zeros_like(self._flat)
         count = torch.zeros((), device=self._flat.device)
