@@ -185,6 +185,17 @@ def test_an_update_stops_after_the_epoch_that_moved_too_far(target_kl, updates):
     assert metrics["ppo/updates"] == updates
 
 
+def test_an_update_stops_by_the_mean_divergence_of_an_epoch():
+    def updates(**options):
+        learner = make_learner(COIN, {}, minibatch_size=32, learning_rate=1e-2, **options)
+        return update(learner, coin_rollout(learner.policy))
+
+    moved = updates(epochs=1, target_kl=None)["ppo/approx_kl"]
+    assert moved > 1e-5
+    assert updates(epochs=5, target_kl=0.99 * moved)["ppo/updates"] == 4  # one epoch
+    assert updates(epochs=5, target_kl=1.01 * moved)["ppo/updates"] > 4
+
+
 def test_gradient_clipping_bounds_the_policy_and_leaves_the_controller_alone():
     moved, learned, norms = [], [], []
     for max_grad_norm in (1e-9, 1e9):
