@@ -266,40 +266,6 @@ def test_an_illegal_launch_is_hold_and_is_counted():
     assert engine.pop_statistics()["illegal_actions"] == 0.5
 
 
-def decoyed(games, target, missile_place, **options):
-    """Share of missiles that one flare of seat 1 decoys."""
-    engine = engine_with([[aircraft(altitude=9000.0), target]] * games, missiles=1, flares=4, **options)
-    velocity = -np.array(missile_place) / np.linalg.norm(missile_place) * 600.0
-    for game in range(games):
-        at = np.array(target[:3]) + missile_place
-        put_missile(engine, game, position=at, velocity=velocity, age=3.0, seeker=velocity / 600.0)
-    engine.step(actions(engine, weapon=[HOLD, FLARE]))
-    assert (engine.state["flares"][:, 1] == 3).all()
-    return float((engine.state["missiles"][:, 0, 0, MISSILE_FIELDS["phase"]] != 1.0).float().mean()), engine
-
-
-def test_flares_decoy_with_the_documented_probability():
-    cold = aircraft(lever=0.5)
-    ahead, _ = decoyed(2000, cold, (2500.0, 0.0, 0.0))
-    assert ahead == pytest.approx(TYPE.decoy_probability, abs=0.035)
-    astern, _ = decoyed(2000, cold, (-2500.0, 0.0, 0.0))
-    assert astern == pytest.approx(0.7 * TYPE.decoy_probability, abs=0.035)
-    burning, _ = decoyed(2000, aircraft(lever=1.0), (-2500.0, 0.0, 0.0))
-    assert burning == pytest.approx(0.49 * TYPE.decoy_probability, abs=0.035)
-    late, _ = decoyed(500, cold, (190.0, 0.0, 0.0))
-    assert late == 0.0
-
-
-def test_a_flare_costs_its_price_and_the_dispenser_needs_its_time():
-    _, engine = decoyed(1, aircraft(), (2500.0, 0.0, 0.0), shaping_weight=0.0)
-    assert engine.reward_terms[0].tolist() == pytest.approx([0, 0, 0, 0.005, 0], abs=1e-7)
-    found = []
-    for _ in range(3):
-        found.append(bool(engine.current().masks["weapon"][0, 1, FLARE]))
-        engine.step(actions(engine))
-    assert found == [False, False, True]
-
-
 def test_missiles_kill_each_others_shooters_at_the_same_time():
     pair = [aircraft(), aircraft(north=3000.0, heading=180.0)]
     engine = engine_with([pair], missiles=1, collision_m=0.0)
