@@ -114,13 +114,13 @@ def steering(missile: Missile, offset: wp.vec3, goal_velocity: wp.vec3, rules: R
 
 
 @wp.func
-def root_of_lift(wanted: float, force: float, thrust: float) -> float:
-    """Square root of the CL that turns the missile, where the thrust, inclined with the body, helps.
+def root_in_boost(coefficient: float, push: float) -> float:
+    """Square root of the CL of a body whose inclined thrust helps to turn, where ``coefficient`` is what turns it.
 
-    At the angle of attack ``k CL^0.5`` the force across the path is ``force CL + thrust k CL^0.5``; ``thrust`` comes
-    with the factor k in it.
+    At the tangent ``k CL^0.5`` of the angle of attack the force across the path, over pressure and area, is ``CL +
+    2 push CL^0.5``; ``push`` is half of k times the thrust over the same.
     """
-    return (wp.sqrt(thrust * thrust + 4.0 * force * wanted) - thrust) / (2.0 * force)
+    return wp.sqrt(push * push + coefficient) - push
 
 
 @wp.func
@@ -137,13 +137,16 @@ def flown(missile: Missile, goal: wp.vec3, goal_velocity: wp.vec3, rules: Rules,
     lift = wp.vec3(0.0, 0.0, 0.0)
     if new.phase == GUIDED:
         lift = steering(missile, offset, goal_velocity, rules, pressure)
-    thrust = wp.where(missile.age < rules.missile_burn, rules.missile_thrust, 0.0)
     force = pressure * rules.missile_area
-    root = root_of_lift(mass * wp.length(lift), force, rules.missile_induced * thrust)
-    slant = rules.missile_induced * root
-    drag = force * (missile_drag(rules, speed * air.inverse_sound) + slant * root * root)
-    push = thrust * wp.max(1.0 - 0.5 * slant * slant, 0.0)
-    rate = missile.velocity * ((push - drag) / (mass * speed)) + lift + wp.vec3(0.0, 0.0, G)
+    coefficient = mass * wp.length(lift) / force
+    root = wp.sqrt(coefficient)
+    thrust = wp.float32(0.0)
+    if missile.age < rules.missile_burn:
+        root = root_in_boost(coefficient, 0.5 * rules.missile_induced * rules.missile_thrust / force)
+        slant = rules.missile_induced * root
+        thrust = rules.missile_thrust * wp.max(1.0 - 0.5 * slant * slant, 0.0)
+    drag = force * (missile_drag(rules, speed * air.inverse_sound) + rules.missile_induced * root * root * root)
+    rate = missile.velocity * ((thrust - drag) / (mass * speed)) + lift + wp.vec3(0.0, 0.0, G)
     new.velocity = missile.velocity + rate * dt
     new.position = missile.position + (missile.velocity + new.velocity) * (0.5 * dt)
     new.age = missile.age + dt
