@@ -106,6 +106,13 @@ class PackedRows(NamedTuple):
     """1 where the head was active and had more than one legal action, else 0, float32 ``[B, H]``."""
 
 
+class RowShare(NamedTuple):
+    """Which rows of all processes' rollouts side by side are those of one's own."""
+
+    first: int
+    total: int
+
+
 class Table(NamedTuple):
     """A rollout row by row, S = T R of them."""
 
@@ -147,9 +154,12 @@ class Rollout:
         bootstrap: float32 ``[T, R]``.
         alive: float32 ``[T, R]``.
         state: What was remembered before each decision, float32 ``[T, R, D]``; ``None``: the policy has no memory.
+        share: Where its rows stand among those of all processes; ``None``: they are all, or every process deals out
+            its own by itself.
     """
 
     state: Tensor | None = None
+    share: RowShare | None = None
 
     def __init__(
         self,
@@ -244,10 +254,18 @@ class Rollout:
             yield self._epoch(pieces, normal, None if total is None else total(self._shares(pieces)), cut)
 
     def _pieces(self, size: int, cut: Cut, generator: torch.Generator) -> Sequence[Tensor]:  # noqa: ARG002 - no memory, no sequences
-        """Returns the rows of every minibatch, in a new random order."""
-        rows = self.steps * self.rows
+        """Returns the rows of every minibatch, in a new random order; of those that are shared, one's own."""
+        share = self.share or RowShare(0, self.rows)
+        rows = self.steps * share.total
         order = torch.randperm(rows, generator=generator, device=generator.device).to(self.observation.device)
-        return order.tensor_split(-(-rows // size))
+        pieces = order.tensor_split(-(-rows // size))
+        return pieces if self.share is None else [self._own(piece, share) for piece in pieces]
+
+    def _own(self, piece: Tensor, share: RowShare) -> Tensor:
+        """Returns the numbers here of those rows of all processes that are stored here."""
+        row = piece % share.total - share.first
+        mine = (row >= 0) & (row < self.rows)
+        return (piece // share.total * self.rows + row)[mine]
 
     def flat(self, observation: Tensor, *, normalized: bool) -> Table:
         """Returns views of everything row by row, with the given observations ``[T, R, F]``."""
@@ -273,11 +291,9 @@ class Rollout:
         """Yields the rows of what :meth:`minibatches` yields, same arguments, without copying any of them."""
         self._advantage.copy_(normalize(advantage, self.alive, total))
         torch.add(advantage, self.value, out=self._value_target)
-        rows = self.steps * self.rows
         table = self.flat(self.observation if normal is None else normal, normalized=normal is not None)
         for _ in range(epochs):
-            order = torch.randperm(rows, generator=generator, device=generator.device).to(advantage.device)
-            pieces = order.tensor_split(-(-rows // size))
+            pieces = self._pieces(size, DEFAULT_CUT, generator)
             shares = [None] * len(pieces) if total is None else total(self._shares(pieces)).unbind()
             yield (Drawn(table, index, of_all) for index, of_all in zip(pieces, shares, strict=True))
 
