@@ -24,6 +24,7 @@ from headctl.run.together import check_together
 from headctl.run.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
+LIMIT_S = 540  # for a machine that is busy with much else, and less than the processes themselves wait for each other
 LEAGUE = """
 seed: 3
 total_steps: 2_700
@@ -110,9 +111,9 @@ def runs(tmp_path_factory):
     for each in processes:
         each.start()
     one = trained(folder / "one", ALONE)
-    found = {rank: rest for rank, *rest in (results.get(timeout=240) for _ in processes)}
+    found = {rank: rest for rank, *rest in (results.get(timeout=LIMIT_S) for _ in processes)}
     for each in processes:
-        each.join(timeout=60)
+        each.join(timeout=LIMIT_S)
     return folder, one, found
 
 
@@ -145,7 +146,7 @@ def test_two_processes_equal_one(runs):
     assert_same_told(two["told"], one["told"], 2e-5)
     # The test can fail: games were decided, temperatures have moved, the league has grown, and updates ended early.
     told = one["told"]
-    assert sum(record["selfplay/games"] for record in told) > 10
+    assert sum(record["selfplay/games"] for record in told) > 5
     assert len(one["pool"]) > 1
     assert told[-1]["heads/params/alpha"] > 2e-4
     assert len({record["ppo/updates"] for record in told}) > 1
@@ -210,7 +211,7 @@ def started(*arguments, log):
 
 def wait_for_records(run_dir, processes, count):
     metrics = run_dir / "metrics.jsonl"
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         if metrics.exists() and metrics.read_bytes().count(b"\n") >= count:
             return
@@ -230,7 +231,7 @@ def test_a_signal_to_one_process_stops_all_and_a_killed_one_is_noticed(tmp_path)
     with started(*new, log=tmp_path) as processes:
         wait_for_records(run_dir, processes, 2)
         processes[1].send_signal(signal.SIGTERM)
-        assert [process.wait(timeout=120) for process in processes] == [130, 130]
+        assert [process.wait(timeout=LIMIT_S) for process in processes] == [130, 130]
     assert "interrupted; saved" in said(tmp_path, 0)
     assert "interrupted" not in said(tmp_path, 1)
     lines = (run_dir / "metrics.jsonl").read_bytes().count(b"\n")
@@ -239,7 +240,7 @@ def test_a_signal_to_one_process_stops_all_and_a_killed_one_is_noticed(tmp_path)
     with started(str(run_dir), "--resume", log=tmp_path) as processes:
         wait_for_records(run_dir, processes, lines + 1)
         processes[1].kill()
-        assert processes[0].wait(timeout=60) == 1
+        assert processes[0].wait(timeout=LIMIT_S) == 1
     assert "process 0 of 2 has lost another one" in said(tmp_path, 0)
     assert "Traceback" not in said(tmp_path, 0)
 
@@ -248,7 +249,7 @@ def test_what_cannot_be_shared_is_said_once_and_nothing_is_written(tmp_path):
     (tmp_path / "league.yaml").write_text(LEAGUE)
     arguments = [str(tmp_path / "league.yaml"), "game.num_games=15", "--name", "run", f"run.dir={tmp_path}"]
     with started(*arguments, log=tmp_path) as processes:
-        assert [process.wait(timeout=240) for process in processes] == [2, 2]
+        assert [process.wait(timeout=LIMIT_S) for process in processes] == [2, 2]
     assert "game.num_games: 15 games do not divide among the 2 processes of WORLD_SIZE; 14 would" in said(tmp_path, 0)
     assert "game.num_games" not in said(tmp_path, 1)
     assert not (tmp_path / "run").exists()
@@ -262,11 +263,14 @@ def test_what_cannot_be_shared_is_said_once_and_nothing_is_written(tmp_path):
         ("heads.params.kind=beta", "heads.params.kind: .* 'beta'"),
         ("selfplay.roles.main_exploiter.share=0.5", "selfplay.roles.main_exploiter.share: exploiters"),
         ("run.device=cuda:1", "run.device: 'cuda:1' is one device"),
-        ("game.num_games=12", r"selfplay.slots: 4 opponents cannot have equally many games each in every one of the 2"),
+        (
+            "game.num_games=12 selfplay.opponents.latest=0",
+            "selfplay.slots: 4 opponents cannot have equally many games each in every one of the 2 processes",
+        ),
     ],
 )
 def test_what_processes_cannot_share_is_refused_by_name(override, message):
-    changed = config(override, "ppo.minibatch_size=16")
+    changed = config(*override.split(), "ppo.minibatch_size=16")
     check_together(changed, 1)
     with pytest.raises(ConfigError, match=message):
         check_together(changed, 2)
