@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 TIMEOUT = timedelta(minutes=10)
 """How long a process waits for the others before it gives up. A process that has died is noticed at once."""
+SAID = "the first process has met this, and tells of it"
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -68,7 +69,7 @@ class Ranks:
             action: Its result is plain data.
 
         Raises:
-            Exception: As ``action``. In the other processes a copy.
+            Exception: As ``action``. In the other processes a copy, with the note :data:`SAID`.
         """
         if self.group is None:
             return action()
@@ -81,8 +82,11 @@ class Ranks:
                 problem, outcome = error, [(None, _portable(error))]
         distributed.broadcast_object_list(outcome, 0, group=self.group)
         result, copy = outcome[0]
+        if problem is not None:
+            raise problem
         if copy is not None:
-            raise problem or copy
+            copy.add_note(SAID)
+            raise copy
         return result
 
     def games(self, total: int) -> range:
@@ -123,7 +127,8 @@ class Ranks:
             return
         found = [torch.empty_like(state) for _ in range(self.size)]
         distributed.all_gather(found, state, group=self.group)
-        strays = [rank for rank, other in enumerate(found) if not torch.equal(other, found[0])]
+        bits = found[0].view(torch.int64)
+        strays = [rank for rank, other in enumerate(found) if not torch.equal(other.view(torch.int64), bits)]
         if strays:
             raise RanksError(
                 f"the processes {strays} of {self.size} have come to other weights, temperatures or counts than the "
@@ -137,6 +142,11 @@ class Ranks:
 
 ALONE = Ranks()
 """The only process of a training."""
+
+
+def processes_here(size: int) -> int:
+    """Returns how many of ``size`` processes run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", size))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from headctl.messages import unknown_name
-from headctl.ppo.ranks import ALONE, TIMEOUT, Ranks, is_lost_connection, joined
+from headctl.ppo.ranks import ALONE, SAID, TIMEOUT, Ranks, RanksError, is_lost_connection, joined
 from headctl.run.agent import check_same_game, load_agent
 from headctl.run.callbacks import Callback
 from headctl.run.checkpoint import list_checkpoints
@@ -92,24 +92,25 @@ def train(
             process is lost.
     """
     lock = RunLock(run_dir)
-    with ExitStack() as opened, _together(ranks, run_dir):
+    with _together(ranks, run_dir):
+        with ExitStack() as opened:
 
-        def enter() -> None:
-            opened.enter_context(lock)
-            enter_run_folder(run_dir)
+            def enter() -> None:
+                opened.enter_context(lock)
+                enter_run_folder(run_dir)
 
-        ranks.first_does(enter)
-        shown = console if ranks.first else Console(quiet=True, force_terminal=False)
-        with stop_on_signal() as stop, training_view(shown, str(run_dir), config.total_steps) as view:
-            told = callbacks if ranks.first else ()
-            exit_code = Sitting(config, lock, view, stop, callbacks=told, ranks=ranks).run(resume=resume)
-    if ranks.first and not exit_code:
-        try:
-            summarise(run_dir, console)
-        except OSError as error:
-            console.print(f"the training is complete; its pictures cannot be written: {error.strerror or error}")
-    ranks.any(flag=False)  # torchrun ends the others as soon as one has left with 130
-    return exit_code
+            ranks.first_does(enter)
+            shown = console if ranks.first else Console(quiet=True, force_terminal=False)
+            with stop_on_signal() as stop, training_view(shown, str(run_dir), config.total_steps) as view:
+                told = callbacks if ranks.first else ()
+                exit_code = Sitting(config, lock, view, stop, callbacks=told, ranks=ranks).run(resume=resume)
+        if ranks.first and not exit_code:
+            try:
+                summarise(run_dir, console)
+            except OSError as error:
+                console.print(f"the training is complete; its pictures cannot be written: {error.strerror or error}")
+        ranks.any(flag=False)  # torchrun ends the others as soon as one has left with 130
+        return exit_code
 
 
 def train_together(begin: Callable[..., tuple[RunConfig, Path]], console: Console, *, resume: bool) -> int:
@@ -121,7 +122,7 @@ def train_together(begin: Callable[..., tuple[RunConfig, Path]], console: Consol
         resume: As in :func:`train`.
 
     Returns:
-        The exit code; in a process to which the first one has told that it cannot begin, 2.
+        The exit code; 2 in the others where the first one has refused.
 
     Raises:
         RanksError: The processes cannot find each other.
@@ -130,11 +131,11 @@ def train_together(begin: Callable[..., tuple[RunConfig, Path]], console: Consol
     with joined() as ranks:
         try:
             config, run_dir = ranks.first_does(partial(begin, processes=ranks.size))
-        except Exception:
-            if ranks.first:
+            return train(config, run_dir, console, resume=resume, ranks=ranks)
+        except Exception as error:
+            if ranks.first or SAID not in getattr(error, "__notes__", ()):
                 raise
-            return 2  # said once, by the first one
-        return train(config, run_dir, console, resume=resume, ranks=ranks)
+            return 2
 
 
 @contextmanager
@@ -151,12 +152,14 @@ def _together(ranks: Ranks, run_dir: Path) -> Iterator[None]:
         if ranks.first:
             raise
         raise RunFailedError(f"{who}: {error}") from error
+    except RanksError as error:
+        raise RunFailedError(f"{who}: {error}") from error
     except RuntimeError as error:
         if ranks.size == 1 or not is_lost_connection(error):
             raise
         raise RunFailedError(
-            f"{who} has lost another one, which has died or has not answered for {TIMEOUT}, and ends too. The run is "
-            f"whole up to its last checkpoint; continue with the same command and: train {run_dir} --resume"
+            f"{who} has lost another one, which has died or has not answered for {TIMEOUT.seconds // 60} minutes, and "
+            f"ends too. The run is whole up to its last checkpoint; continue with the same command and: train {run_dir} --resume"
         ) from error
 
 

@@ -1,5 +1,8 @@
 """What several processes cannot share, refused before anything is written."""
 
+import torch
+
+from headctl.ppo.ranks import processes_here
 from headctl.run.config import ConfigError, RunConfig
 from headctl.run.selfplay_section import RolesSection
 from headctl.selfplay.catalog import SHARED
@@ -50,6 +53,10 @@ def _problems(config: RunConfig, size: int) -> list[str]:
     ]
     if config.run.device not in ("cpu", "cuda"):
         problems.append(f"run.device: {config.run.device!r} is one device; write cuda, and each {among} gets its own")
+    elif config.run.device == "cuda" and torch.cuda.device_count() < processes_here(size):
+        problems.append(
+            f"run.device: cuda: {torch.cuda.device_count()} devices are too few {among}; each here needs its own"
+        )
     return problems
 
 

@@ -39,7 +39,8 @@ def entropies_by_opponent(
     Returns:
         Opponent -> head -> entropy, NaN where the head never mattered; opponents without a row are left out.
     """
-    if bool((slot_of_row >= len(in_play)).any()):
+    strangers = (slot_of_row >= len(in_play)).sum()
+    if bool(strangers if total is None else total(strangers)):
         return {}  # a state of an earlier version does not say who sits where
     every = slice(None, None, _STRIDE)
     masks = {name: mask[every] for name, mask in rollout.masks.items()}
