@@ -159,7 +159,7 @@ def _together(ranks: Ranks, run_dir: Path) -> Iterator[None]:
             raise
         raise RunFailedError(
             f"{who} has lost another one, which has died or has not answered for {TIMEOUT.seconds // 60} minutes, and "
-            f"ends too. The run is whole up to its last checkpoint; continue with the same command and: train {run_dir} --resume"
+            f"ends too. The run is whole up to its last checkpoint; continue with: train {run_dir} --resume"
         ) from error
 
 
