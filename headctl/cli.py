@@ -3,9 +3,11 @@
 Exit codes: 0 done, 2 usage or configuration (one message, no traceback), 1 crash, 130 interrupted (after saving).
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +68,24 @@ def train(source: str, overrides: tuple[str, ...], name: str | None, *, resume: 
     'heads.weapon.target={schedule: linear, start: 0.8, end: 0.3}'.
 
     Ctrl-C saves a checkpoint and ends after the current iteration; a second one ends at once.
+
+    Several processes share one training where torchrun starts them: torchrun --nproc-per-node 2 -m headctl train ...
     """
+    begin = partial(_begin, source, overrides, name, resume=resume, force=force)
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        config, run_dir = begin()
+        from headctl.run import report_view, session  # noqa: PLC0415 - loads torch
+
+        sys.exit(session.train(config, run_dir, report_view.make_console(), resume=resume))
+    from headctl.run import report_view, session  # noqa: PLC0415 - loads torch
+
+    sys.exit(session.train_together(begin, report_view.make_console(), resume=resume))
+
+
+def _begin(
+    source: str, overrides: tuple[str, ...], name: str | None, *, resume: bool, force: bool, processes: int = 1
+) -> tuple["RunConfig", Path]:
+    """Returns the configuration of what shall be trained, and its folder, which is made for a new run."""
     from headctl.run import folder  # noqa: PLC0415 - --help must not load it
 
     only_overrides(overrides)
@@ -82,12 +101,13 @@ def train(source: str, overrides: tuple[str, ...], name: str | None, *, resume: 
         config = load_config(source, overrides)
         run_dir = Path(config.run.dir) / _run_name(name, Path(source).stem, config.seed)
         folder.check_free(run_dir, force=force)
-    from headctl.run import report_view, session  # noqa: PLC0415 - loads torch
+    from headctl.run import session, together  # noqa: PLC0415 - loads torch
 
     session.check_device(config)
+    together.check_together(config, processes)
     if not resume:
         folder.create_run_folder(run_dir, config, ["headctl", *sys.argv[1:]], force=force)
-    sys.exit(session.train(config, run_dir, report_view.make_console(), resume=resume))
+    return config, run_dir
 
 
 def _run_name(name: str | None, stem: str, seed: int) -> str:

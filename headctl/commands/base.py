@@ -100,6 +100,7 @@ def _is_refusal(error: ValueError) -> bool:
         "UnequalWorkError",
         "ReplayError",
         "PayoffError",
+        "RanksError",
     }
     return _is_named(error, user_errors)
 

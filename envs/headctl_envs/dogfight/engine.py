@@ -5,7 +5,7 @@ every buffer and Warp works on views of them, so a step copies nothing but the a
 engine's buffers: the next step overwrites them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -61,6 +61,8 @@ class DogfightEngine:
         device: ``"cpu"`` or a CUDA device that Warp supports.
         game_offset: Index of the first game, so that several engines can share one numbering.
         max_decisions: Length limit of an episode in decisions; ``None`` takes it from ``config.time_limit_s``.
+        total: Adds up the sums behind the statistics over all engines that share one numbering, in place; ``None``:
+            the statistics are this one's own.
 
     Attributes:
         auto_reset: Whether a game that ends begins anew in the same step; if false, ``reset`` must follow any end.
@@ -79,6 +81,7 @@ class DogfightEngine:
         device: str | torch.device = "cpu",
         game_offset: int = 0,
         max_decisions: int | None = None,
+        total: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.config = options_of(config)
         self.num_games = num_games = whole_number("num_games", num_games, low=1, high=LARGEST)
@@ -101,6 +104,7 @@ class DogfightEngine:
         )
         self.auto_reset = True
         self._seed = whole_number("seed", seed)
+        self._total = total
         self._progress = 0.0
         self._started = False
         with wp.ScopedLogLevel(wp.LOG_ERROR):  # Warp greets on stdout, which belongs to the host program
@@ -323,9 +327,10 @@ class DogfightEngine:
 
     def pop_statistics(self) -> dict[str, float]:
         """Means since the last call; keys and meanings in ``config.STATISTICS``. One transfer from the device."""
-        counts = self.state["counts"].sum(dim=0, dtype=torch.float64).tolist()
+        sums = self.state["counts"].sum(dim=0, dtype=torch.float64)
         self.state["counts"].zero_()
-        return statistics_of(counts, self.num_seats)
+        counts = sums if self._total is None else self._total(sums)
+        return statistics_of(counts.tolist(), self.num_seats)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how the games go on, as plain tensors on the CPU and numbers."""
