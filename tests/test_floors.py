@@ -15,6 +15,7 @@ FLOORS = {
     "headctl.run": 4,
     "headctl.commands": 5,
     "headctl.cli": 6,
+    "headctl.__main__": 7,
     "headctl.integrations": 5,
 }
 KERNEL_MAY_IMPORT = {"torch", "headctl"}
