@@ -212,7 +212,11 @@ def bench_train(config: RunConfig, *, iterations: int = 6) -> list[Figure]:
 
 
 def bench_opponents(
-    config: RunConfig, slots: tuple[int, ...] = (1, 4, 16, 64), *, games: tuple[int, ...] = (256, 1024, 4096)
+    config: RunConfig,
+    slots: tuple[int, ...] = (1, 4, 16, 64),
+    *,
+    games: tuple[int, ...] = (256, 1024, 4096),
+    calls: int = _CALLS,
 ) -> list[Figure]:
     """Returns what a decision of frozen opponents costs, by their number and by that of the games.
 
@@ -223,6 +227,7 @@ def bench_opponents(
         config: Names the game and the network.
         slots: Numbers of opponents P.
         games: Numbers of games N, multiples of P.
+        calls: Calls per repetition with the first of these numbers, and fewer where a call takes longer.
     """
     torch.set_num_threads(config.run.threads)
     figures = []
@@ -237,11 +242,11 @@ def bench_opponents(
             legal = {name: mask.unflatten(0, (number, -1)) for name, mask in masks.items()}
             stack = OpponentStack(policy, number)
             label = f"{number} opponents, {size} games"
-            batched = _microseconds(partial(stack.act, share, legal, generator), _CALLS * games[0] // size)
+            batched = _microseconds(partial(stack.act, share, legal, generator), calls * games[0] // size)
             figures.append(Figure(f"{label}: one batched call", "us", batched))
             if size == games[0]:
                 each = partial(_one_by_one, [policy] * number, share, legal, generator)
-                figures.append(Figure(f"{label}: one after the other", "us", _microseconds(each, _CALLS // number)))
+                figures.append(Figure(f"{label}: one after the other", "us", _microseconds(each, calls // number)))
     return figures
 
 

@@ -44,7 +44,7 @@ def test_the_controller_is_measured_by_its_three_calls():
 
 def test_opponents_are_measured_by_their_number_and_by_that_of_the_games():
     config = parse_config("", ["game.name=matrix", "policy.hidden=[4]"])
-    figures = bench_opponents(config, (1, 2), games=(4, 8))
+    figures = bench_opponents(config, (1, 2), games=(4, 8), calls=4)
     assert [figure.name for figure in figures] == [
         "1 opponents, 4 games: one batched call",
         "1 opponents, 4 games: one after the other",
