@@ -3,16 +3,18 @@
 Exit codes: 0 done, 2 usage or configuration (one message, no traceback), 1 crash, 130 interrupted (after saving).
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from headctl import __version__
-from headctl.commands.base import Commands, Refused, examples, only_overrides, print_json, refusals
+from headctl.commands.base import Commands, Refused, examples, greedy_option, only_overrides, print_json, refusals
 from headctl.commands.bench import bench
 from headctl.commands.config import config
 from headctl.commands.exploit import exploit
@@ -66,7 +68,24 @@ def train(source: str, overrides: tuple[str, ...], name: str | None, *, resume: 
     'heads.weapon.target={schedule: linear, start: 0.8, end: 0.3}'.
 
     Ctrl-C saves a checkpoint and ends after the current iteration; a second one ends at once.
+
+    Several processes share one training where torchrun starts them: torchrun --nproc-per-node 2 -m headctl train ...
     """
+    begin = partial(_begin, source, overrides, name, resume=resume, force=force)
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        config, run_dir = begin()
+        from headctl.run import report_view, session  # noqa: PLC0415 - loads torch
+
+        sys.exit(session.train(config, run_dir, report_view.make_console(), resume=resume))
+    from headctl.run import report_view, session  # noqa: PLC0415 - loads torch
+
+    sys.exit(session.train_together(begin, report_view.make_console(), resume=resume))
+
+
+def _begin(
+    source: str, overrides: tuple[str, ...], name: str | None, *, resume: bool, force: bool, processes: int = 1
+) -> tuple["RunConfig", Path]:
+    """Returns the configuration of what shall be trained, and its folder, which is made for a new run."""
     from headctl.run import folder  # noqa: PLC0415 - --help must not load it
 
     only_overrides(overrides)
@@ -82,12 +101,13 @@ def train(source: str, overrides: tuple[str, ...], name: str | None, *, resume: 
         config = load_config(source, overrides)
         run_dir = Path(config.run.dir) / _run_name(name, Path(source).stem, config.seed)
         folder.check_free(run_dir, force=force)
-    from headctl.run import report_view, session  # noqa: PLC0415 - loads torch
+    from headctl.run import session, together  # noqa: PLC0415 - loads torch
 
     session.check_device(config)
+    together.check_together(config, processes)
     if not resume:
         folder.create_run_folder(run_dir, config, ["headctl", *sys.argv[1:]], force=force)
-    sys.exit(session.train(config, run_dir, report_view.make_console(), resume=resume))
+    return config, run_dir
 
 
 def _run_name(name: str | None, stem: str, seed: int) -> str:
@@ -133,22 +153,27 @@ main.add_command(plot)
     epilog=examples(
         "headctl eval runs/weapon35",
         "headctl eval runs/weapon35 --against pursuit --games 400",
+        "headctl eval runs/weapon35 --against runs/weapon35@5000000 --greedy",
         "headctl eval runs/weapon35 --against runs/weapon20 --json",
     ),
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--against", multiple=True, metavar="PILOT|RUN", help="Opponent; may be repeated. Default: every pilot.")
+@click.option("--against", multiple=True, metavar="PLAYER", help="Opponent; may be repeated. Default: every pilot.")
 @click.option("--games", type=click.IntRange(min=2), help="Games of each match. Default: evaluation.games of the run.")
+@greedy_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @refusals
-def evaluate(run: Path, against: tuple[str, ...], games: int | None, *, as_json: bool) -> None:
-    """Play seeded matches of RUN's newest agent, half of the games from each seat."""
-    from headctl.run import report, report_view, session  # noqa: PLC0415 - loads torch
+def evaluate(run: Path, against: tuple[str, ...], games: int | None, *, greedy: bool | None, as_json: bool) -> None:
+    """Play seeded matches of RUN's newest agent, half of the games from each seat.
 
-    arena = session.Arena(run)
-    results = {}
-    for name, opponent in arena.opponents(against).items():
-        results[session.match_label(name)] = arena.play(opponent, games)
+    PLAYER is a scripted pilot of the game, another run (its newest agent), RUN@STEPS (a checkpoint or snapshot of it),
+    or a file in a run's checkpoints/ or league/.
+    """
+    from headctl.run import arena as matches_of  # noqa: PLC0415 - loads torch
+    from headctl.run import report, report_view  # noqa: PLC0415 - with it
+
+    arena = matches_of.Arena(run, greedy=greedy)
+    results = {label: arena.play(opponent, games) for label, opponent in arena.opponents(against).items()}
     for label, result in results.items():
         report.write_evaluation(run, label, {label: result}, arena.agent_steps)
     matches = {label: (arena.agent_steps, result) for label, result in results.items()}

@@ -16,6 +16,7 @@ from torch import Tensor
 from headctl.entropy.dependence import dependence_problems, parents_first
 from headctl.entropy.spec import HeadSpec, HeadSpecError, parse_head
 from headctl.messages import unknown_name
+from headctl.policy.draws import Draws, whole
 from headctl.policy.fused import FusedEvaluation, FusedHeads, Masks, PackedActions, PackedMasks
 from headctl.policy.heads import DiscreteHead, Head, make_head
 
@@ -153,7 +154,7 @@ class ActionHeads:
         self._scales = {} if space is None else _box_scales(space)
         self._scales_on: dict[torch.device, dict[str, tuple[Tensor, Tensor]]] = {}
 
-    def sample(self, params: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator | None) -> Actions:
+    def sample(self, params: Tensor, masks: Mapping[str, Tensor], generator: Draws | None) -> Actions:
         """Draws an action per head.
 
         Args:
@@ -163,8 +164,9 @@ class ActionHeads:
         """
         if self._goes_fused(params):
             return self.act(params, masks, generator)[0]
+        alone = whole(generator)
         return {
-            head.name: head.sample(part, masks.get(head.name), generator)
+            head.name: head.sample(part, masks.get(head.name), alone)
             for head, part in zip(self.heads, params.split(self._sizes, dim=-1), strict=True)
         }
 
@@ -173,7 +175,7 @@ class ActionHeads:
         self,
         params: Tensor,
         masks: Masks,
-        generator: torch.Generator | None,
+        generator: Draws | None,
         *,
         into: PackedActions | None = None,
     ) -> tuple[Actions, Evaluation]:
@@ -201,7 +203,7 @@ class ActionHeads:
             generator=generator,
             draw=True,
         )
-        evaluation = Evaluation(*(column.view(*batch, -1) for column in told[:4]))
+        evaluation = Evaluation(*(column.view(*batch, column.shape[-1]) for column in told[:4]))
         return actions, self._gated(evaluation, actions)
 
     def _apart(self, masks: Masks) -> Mapping[str, Tensor]:
@@ -241,7 +243,7 @@ class ActionHeads:
         packed = PackedActions(*(_rows(side) for side in self.packing.pack_actions(actions, batch)))
         rows = legal._replace(legal=_rows(legal.legal))
         told = FusedEvaluation.apply(_rows(params).float(), self.packing, packed, rows)
-        return self._gated(Evaluation(*(column.view(*batch, -1) for column in told)), actions)  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable] - a tuple of tensors
+        return self._gated(Evaluation(*(column.view(*batch, column.shape[-1]) for column in told)), actions)  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable] - a tuple of tensors
 
     def evaluate_apart(self, params: Tensor, actions: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Evaluation:
         """Returns what :meth:`evaluate` does, head by head in operations of torch: for kinds that are not fused.

@@ -19,6 +19,7 @@ from headctl.policy import kernels, parts
 from headctl.policy.base import Head
 from headctl.policy.continuous import GaussianHead
 from headctl.policy.discrete import BernoulliHead, CategoricalHead, MultiDiscreteHead
+from headctl.policy.draws import Draws, fill_normal, fill_uniform
 
 _KNOWN = (CategoricalHead, MultiDiscreteHead, BernoulliHead, GaussianHead)
 
@@ -210,7 +211,7 @@ class FusedHeads:
         actions: PackedActions,
         masks: PackedMasks,
         *,
-        generator: torch.Generator | None = None,
+        generator: Draws | None = None,
         draw: bool = False,
     ) -> PackedTold:
         """Evaluates actions, drawing them first where asked to; without a gradient.
@@ -227,9 +228,9 @@ class FusedHeads:
         memory = torch.empty(2, rows, self.num_params, device=device).unbind()
         uniform = normal = columns[0]  # not read
         if draw and self.num_numbers:
-            uniform = torch.empty(rows, self.num_numbers, device=device).uniform_(generator=generator)
+            uniform = fill_uniform(torch.empty(rows, self.num_numbers, device=device), generator)
         if draw and self.num_reals:
-            normal = torch.empty(rows, self.num_reals, device=device).normal_(generator=generator)
+            normal = fill_normal(torch.empty(rows, self.num_reals, device=device), generator)
         told = PackedTold(*columns, *memory)
         launch(
             kernels.tell_rows,

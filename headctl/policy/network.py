@@ -7,7 +7,7 @@ memory, L steps of S sequences.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from headctl.messages import unknown_name
 from headctl.policy.actions import ActionHeads, Actions, Evaluation
 from headctl.policy.activations import ACTIVATIONS
+from headctl.policy.draws import Draws
 from headctl.policy.fused import Masks, PackedActions
 from headctl.policy.recurrent import GatedMemory, Sequences
 from headctl.policy.scaled_critic import ScaledCritic
@@ -81,17 +82,31 @@ class ObservationNormalizer(nn.Module):
         return torch.sub(observation, mean, out=out).mul_(scale).clamp_(-_CLIP, _CLIP).nan_to_num_(nan=0.0)
 
     @torch.no_grad()
-    def update(self, observation: Tensor) -> None:
-        """Merges a batch ``[..., F]`` into the statistics; an empty one changes nothing, nor do rows with NaN."""
+    def update(self, observation: Tensor, total: Callable[[Tensor], Tensor] | None = None) -> None:
+        """Merges a batch ``[..., F]`` into the statistics; an empty one changes nothing, nor do rows with NaN.
+
+        Args:
+            observation: The batch.
+            total: Adds up sums over the processes that share the batch, in place; ``None``: there is one.
+        """
         batch = observation.reshape(-1, observation.shape[-1])
         if not bool(torch.isfinite(batch.sum())):
             batch = batch[torch.isfinite(batch).all(-1)]
-        size = batch.shape[0]
-        if size == 0:
-            return
         # In two passes, which are as exact as torch.var_mean and on the CPU several times as fast across rows.
-        mean = batch.mean(0)
-        variance = (batch - mean).square_().mean(0)
+        if total is None:
+            size = batch.shape[0]
+            if size == 0:
+                return
+            mean = batch.mean(0)
+            variance = (batch - mean).square_().mean(0)
+        else:
+            sums = total(torch.cat((self.count.new_tensor([batch.shape[0]]), batch.sum(0, dtype=torch.float64))))
+            size = int(sums[0])
+            mean = (sums[1:] / max(size, 1)).to(batch.dtype)
+            squares = total((batch - mean).square_().sum(0, dtype=torch.float64))
+            if size == 0:
+                return
+            variance = (squares / size).to(batch.dtype)
         share = (size / (self.count + size)).to(mean.dtype)
         difference = mean - self.mean
         self.variance.lerp_(variance, share).add_(difference.square() * (share * (1.0 - share)))
@@ -215,7 +230,7 @@ class Policy(nn.Module):
         self,
         observation: Tensor,
         masks: Masks,
-        generator: torch.Generator | None = None,
+        generator: Draws | None = None,
         *,
         state: Tensor | None = None,
         into: PackedActions | None = None,

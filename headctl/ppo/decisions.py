@@ -12,6 +12,7 @@ import warp as wp
 from torch import Tensor, nn
 
 from headctl.policy.actions import Actions
+from headctl.policy.draws import Draws, fill_normal, fill_uniform
 from headctl.policy.fused import prepare
 from headctl.policy.network import ObservationNormalizer, Policy
 from headctl.ppo.by_hand import IN_PLACE, Activation, ByHand
@@ -61,7 +62,7 @@ class Decisions:
         """Returns whether the policy is made of what is known here."""
         return ByHand.knows(policy) and not policy.action_heads.conditional
 
-    def begin(self, generator: torch.Generator) -> None:
+    def begin(self, generator: Draws) -> None:
         """Takes over the policy as it is, and draws the random numbers of all steps."""
         policy = self._policy
         normalizer = policy.normalizer
@@ -78,9 +79,9 @@ class Decisions:
         rooms = (*self._hidden, self._outputs)
         self._layers = [(w.t(), b, activation, room) for (w, b, activation), room in zip(layers, rooms, strict=True)]
         if policy.action_heads.packing.num_numbers:
-            self._uniform.uniform_(generator=generator)
+            fill_uniform(self._uniform, generator, self._rollout.steps)
         if policy.action_heads.packing.num_reals:
-            self._normal.normal_(generator=generator)
+            fill_normal(self._normal, generator, self._rollout.steps)
 
     def decide(self, step: int, observation: Tensor) -> Actions:
         """Decides at ``step``, whose masks stand in the rollout; stores all of it and returns the actions ``[R, ...]``.

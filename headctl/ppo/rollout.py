@@ -104,6 +104,13 @@ class PackedRows(NamedTuple):
     """1 where the head was active and had more than one legal action, else 0, float32 ``[B, H]``."""
 
 
+class RowShare(NamedTuple):
+    """Which rows of all processes' rollouts side by side are those of one's own."""
+
+    first: int
+    total: int
+
+
 class Table(NamedTuple):
     """A rollout row by row, S = T R of them."""
 
@@ -145,9 +152,12 @@ class Rollout:
         bootstrap: float32 ``[T, R]``.
         alive: float32 ``[T, R]``.
         state: What was remembered before each decision, float32 ``[T, R, D]``; ``None``: the policy has no memory.
+        share: Where its rows stand among those of all processes; ``None``: they are all, or every process deals out
+            its own by itself.
     """
 
     state: Tensor | None = None
+    share: RowShare | None = None
 
     def __init__(
         self,
@@ -242,14 +252,21 @@ class Rollout:
             yield self._epoch(pieces, normal, None if total is None else total(self._shares(pieces)), cut)
 
     def _pieces(self, size: int, cut: Cut, generator: torch.Generator) -> Sequence[Tensor]:  # noqa: ARG002 - no memory, no sequences
-        """Returns the rows of every minibatch, drawn at random."""
-        rows = self.steps * self.rows
+        """Returns the rows of every minibatch, drawn at random; of those that are shared, one's own."""
+        share = self.share or RowShare(0, self.rows)
+        rows = self.steps * share.total
         order = torch.randperm(rows, generator=generator, device=generator.device).to(self.observation.device)
         pieces = order.tensor_split(-(-rows // size))
-        if order.device.type != "cpu":
-            return pieces
-        # A minibatch is a set: read in the order in which they lie, its rows come out of memory a good deal faster.
-        return [torch.from_numpy(np.sort(piece.numpy())) for piece in pieces]
+        if order.device.type == "cpu":
+            # A minibatch is a set: read in the order in which they lie, its rows come out of memory a good deal faster.
+            pieces = [torch.from_numpy(np.sort(piece.numpy())) for piece in pieces]
+        return pieces if self.share is None else [self._own(piece, share) for piece in pieces]
+
+    def _own(self, piece: Tensor, share: RowShare) -> Tensor:
+        """Returns the numbers here of those rows of all processes that are stored here."""
+        row = piece % share.total - share.first
+        mine = (row >= 0) & (row < self.rows)
+        return (piece // share.total * self.rows + row)[mine]
 
     def flat(self, observation: Tensor, *, normalized: bool) -> Table:
         """Returns views of everything row by row, with the given observations ``[T, R, F]``."""

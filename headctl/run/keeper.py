@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headctl.policy.network import Policy
+from headctl.ppo.ranks import ALONE, Ranks
 from headctl.run.anchors import load_anchors
 from headctl.run.checkpoint import load_snapshot, save_snapshot, snapshot_key, snapshot_path
 from headctl.run.config import RunConfig
@@ -72,6 +73,7 @@ class LeagueKeeper:
         random: np.random.Generator,
         tell: Callable[[str], None],
         resume: bool,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Makes the league, empty but for anchors and pilots.
 
@@ -84,12 +86,13 @@ class LeagueKeeper:
             random: Random stream of the draws.
             tell: Gets one line about a file that cannot be written.
             resume: A state is about to be loaded: anchors come from there, and not from where they came from once.
+            ranks: The processes that share the run; the first one writes.
 
         Raises:
             CheckpointError: An anchor that cannot be read or is of another scheme.
         """
         self._config, self._run_dir, self._policy, self._tell = config, run_dir, policy, tell
-        self._make_game = make_game
+        self._make_game, self._ranks = make_game, ranks
         anchors = [] if resume else load_anchors(config.selfplay.opponents.anchors.paths, policy)
         self.league = league_of(config, OpponentPool(config.selfplay.pool_size, random), game.pilot_names, anchors)
         self.exploiters = make_exploiters(config, policy, self.league, make_game)
@@ -106,7 +109,7 @@ class LeagueKeeper:
         snapshot = Snapshot.of(policy, agent_steps, label)
         self.league.admit(snapshot, of_learner=not label)
         try:
-            self.marks[snapshot.name] = save_snapshot(self._run_dir, snapshot)
+            self.marks[snapshot.name] = self._ranks.first_does(lambda: save_snapshot(self._run_dir, snapshot))
         except OSError as error:
             self._tell(f"the snapshot {snapshot.name} cannot be written yet: {reason(error)}")
         return snapshot
@@ -162,7 +165,7 @@ class LeagueKeeper:
         seeds = np.random.SeedSequence([self._config.evaluation.seed, _PAIRS, iteration])
         seed = int(seeds.generate_state(1)[0]) % 2**30
         results = play_pairs(self._make_game, self._policy, pairs, games=settings.games, seed=seed)
-        for (first, second), result in zip(pairs, results, strict=True):
+        for (first, second), result in zip(pairs, self._ranks.agreed(results), strict=True):
             self.league.record_pair(first.name, second.name, result)
 
     def state_dict(self) -> dict[str, Any]:

@@ -236,6 +236,31 @@ class MetricsWriter:
         self.close()
 
 
+class NoRecords(MetricsWriter):
+    """Writes nothing: the records of a run that several processes share are written by the first one."""
+
+    def __init__(self) -> None:
+        """Opens no file."""
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Does nothing, like everything else here."""
+
+    def describe(self, config: Mapping[str, Any], text: str, results: Sequence[str] = ()) -> None:
+        """As above."""
+
+    def write_choices(self, counted: "Mapping[str, ChoiceCounts]", agent_steps: int) -> None:
+        """As above."""
+
+    def sync(self) -> None:
+        """As above."""
+
+    def abandon(self) -> None:
+        """As above."""
+
+    def close(self) -> None:
+        """As above."""
+
+
 def _warn(text: str) -> None:
     warnings.warn(text, RuntimeWarning, stacklevel=3)
 

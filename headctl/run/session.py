@@ -3,20 +3,21 @@
 Loads torch; the command line imports it only when a training or a match is wanted.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from headctl.messages import unknown_name
-from headctl.run.agent import check_same_game, load_agent
+from headctl.ppo.ranks import ALONE, SAID, TIMEOUT, Ranks, RanksError, is_lost_connection, joined
 from headctl.run.callbacks import Callback
 from headctl.run.checkpoint import list_checkpoints
 from headctl.run.config import ConfigError, RunConfig
 from headctl.run.console import training_view
-from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder, enter_run_folder, is_run_folder
+from headctl.run.diagnosis import RunFailedError
+from headctl.run.folder import CONFIG_FILE, enter_run_folder
 from headctl.run.lines import METRICS_FILE
 from headctl.run.lock import RunLock
 from headctl.run.plots import write_plots
@@ -25,12 +26,8 @@ from headctl.run.report import RunReader, build_report
 from headctl.run.report_view import render_report
 from headctl.run.signals import answering
 from headctl.run.sitting import FINAL_EVALUATION, INTERRUPTED, Sitting, StopRequest
-from headctl.selfplay.catalog import make
-from headctl.selfplay.games import VectorGame
-from headctl.selfplay.match import PilotPlayer, Player, PolicyPlayer, play_match
-from headctl.selfplay.results import MatchResult
 
-__all__ = ["FINAL_EVALUATION", "Arena", "MetricsWriter", "StopRequest", "check_device", "match_label", "train"]
+__all__ = ["FINAL_EVALUATION", "MetricsWriter", "StopRequest", "check_device", "train"]
 
 
 def check_device(config: RunConfig) -> None:
@@ -60,7 +57,13 @@ def stop_on_signal() -> Iterator[StopRequest]:
 
 
 def train(
-    config: RunConfig, run_dir: Path, console: Console, *, resume: bool, callbacks: Sequence[Callback] = ()
+    config: RunConfig,
+    run_dir: Path,
+    console: Console,
+    *,
+    resume: bool,
+    callbacks: Sequence[Callback] = (),
+    ranks: Ranks = ALONE,
 ) -> int:
     """Trains a run to its end, or until it is interrupted.
 
@@ -70,6 +73,7 @@ def train(
         console: Where the live view and the summary go.
         resume: Continue from the newest checkpoint that is whole; a run that was killed before its first one begins.
         callbacks: Told of iterations, evaluations and changes in the league.
+        ranks: The processes that share the run, each of which calls this; the first one writes, shows and tells.
 
     Returns:
         The exit code: 0 when the training is complete, 130 after Ctrl-C or SIGTERM.
@@ -78,22 +82,79 @@ def train(
         CheckpointError: Nothing to resume from.
         RunLockError: Somebody else works in the folder.
         RunFolderError: Parts of the folder are links to elsewhere.
-        RunFailedError: The training cannot go on: the numbers or the game have broken, or the disk is full.
+        RunFailedError: The training cannot go on: the numbers or the game have broken, the disk is full, or another
+            process is lost.
     """
-    with (
-        RunLock(run_dir) as lock,
-        stop_on_signal() as stop,
-        training_view(console, str(run_dir), config.total_steps) as view,
-    ):
-        enter_run_folder(run_dir)
-        exit_code = Sitting(config, lock, view, stop, callbacks=callbacks).run(resume=resume)
-        if exit_code:
-            return exit_code
+    lock = RunLock(run_dir)
+    with _together(ranks, run_dir):
+        with ExitStack() as opened:
+
+            def enter() -> None:
+                opened.enter_context(lock)
+                enter_run_folder(run_dir)
+
+            ranks.first_does(enter)
+            shown = console if ranks.first else Console(quiet=True, force_terminal=False)
+            with stop_on_signal() as stop, training_view(shown, str(run_dir), config.total_steps) as view:
+                told = callbacks if ranks.first else ()
+                exit_code = Sitting(config, lock, view, stop, callbacks=told, ranks=ranks).run(resume=resume)
+        if ranks.first and not exit_code:
+            try:
+                summarise(run_dir, console)
+            except OSError as error:
+                console.print(f"the training is complete; its pictures cannot be written: {error.strerror or error}")
+        ranks.any(flag=False)  # torchrun ends the others as soon as one has left with 130
+        return exit_code
+
+
+def train_together(begin: Callable[..., tuple[RunConfig, Path]], console: Console, *, resume: bool) -> int:
+    """Trains a run in each of the processes that ``torchrun`` has started.
+
+    Args:
+        begin: Returns configuration and folder of the run, for a number of ``processes``; only the first one asks.
+        console: Where the live view and the summary go.
+        resume: As in :func:`train`.
+
+    Returns:
+        The exit code; 2 in the others where the first one has refused.
+
+    Raises:
+        RanksError: The processes cannot find each other.
+        Exception: As ``begin`` and :func:`train`.
+    """
+    with joined() as ranks:
+        try:
+            config, run_dir = ranks.first_does(partial(begin, processes=ranks.size))
+            return train(config, run_dir, console, resume=resume, ranks=ranks)
+        except Exception as error:
+            if ranks.first or SAID not in getattr(error, "__notes__", ()):
+                raise
+            return 2
+
+
+@contextmanager
+def _together(ranks: Ranks, run_dir: Path) -> Iterator[None]:
+    """Says which of several processes has failed, and that a lost one is the reason where it is.
+
+    Raises:
+        RunFailedError: The others cannot go on without the one that is lost.
+    """
+    who = f"process {ranks.rank} of {ranks.size}"
     try:
-        summarise(run_dir, console)
-    except OSError as error:
-        console.print(f"the training is complete; its pictures cannot be written: {error.strerror or error}")
-    return 0
+        yield
+    except RunFailedError as error:
+        if ranks.first:
+            raise
+        raise RunFailedError(f"{who}: {error}") from error
+    except RanksError as error:
+        raise RunFailedError(f"{who}: {error}") from error
+    except RuntimeError as error:
+        if ranks.size == 1 or not is_lost_connection(error):
+            raise
+        raise RunFailedError(
+            f"{who} has lost another one, which has died or has not answered for {TIMEOUT.seconds // 60} minutes, and "
+            f"ends too. The run is whole up to its last checkpoint; continue with: train {run_dir} --resume"
+        ) from error
 
 
 def summarise(run_dir: Path, console: Console) -> None:
@@ -106,60 +167,3 @@ def summarise(run_dir: Path, console: Console) -> None:
     files += list_checkpoints(run_dir)[-1:]
     console.print()
     console.print(render_report(build_report(reader), files, width=console.width))
-
-
-class Arena:
-    """The newest agent of a run, ready to play matches.
-
-    Args:
-        run_dir: The run's folder.
-
-    Raises:
-        RunFolderError: No run folder.
-        CheckpointError: No checkpoint in it.
-    """
-
-    def __init__(self, run_dir: Path) -> None:
-        check_run_folder(run_dir)
-        self.run_dir = run_dir
-        self.config = RunReader.config_of(run_dir)
-        policy, self.agent_steps = load_agent(self.config, run_dir)
-        self._player = PolicyPlayer(policy)
-        self._sample = self._make_game(1, 0)
-
-    @property
-    def pilots(self) -> tuple[str, ...]:
-        """Names of the game's scripted opponents."""
-        return tuple(self._sample.pilot_names)
-
-    def _make_game(self, num_games: int, seed: int) -> VectorGame:
-        config = self.config
-        return make(config.game.name, config.evaluation_options, num_games=num_games, seed=seed, gamma=config.ppo.gamma)
-
-    def opponents(self, names: Sequence[str]) -> dict[str, Player]:
-        """Returns the players that are meant by names of pilots or by folders of runs.
-
-        Raises:
-            RunFolderError: A name that is neither, or a run of another game.
-        """
-        return {name: self._opponent(name) for name in names or self.pilots}
-
-    def _opponent(self, name: str) -> Player:
-        if name in self.pilots:
-            return PilotPlayer(name)
-        if not is_run_folder(Path(name)):
-            raise RunFolderError(f"{unknown_name('opponent', name, self.pilots)}, or the folder of a run")
-        check_run_folder(Path(name))
-        other = RunReader.config_of(Path(name))
-        check_same_game(name, other, str(self.run_dir), self.config, self._sample)
-        return PolicyPlayer(load_agent(other, Path(name))[0])
-
-    def play(self, opponent: Player, games: int | None = None) -> MatchResult:
-        """Plays a match, half of the games from each seat; ``evaluation.games`` of them by default."""
-        settings = self.config.evaluation
-        return play_match(self._make_game, self._player, opponent, games=games or settings.games, seed=settings.seed)
-
-
-def match_label(name: str) -> str:
-    """Returns the name under which a match is kept: a pilot's own, or that of a run's folder."""
-    return Path(name).resolve().name if is_run_folder(Path(name)) else name

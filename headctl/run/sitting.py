@@ -3,11 +3,13 @@
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from headctl.ppo.ranks import ALONE, Ranks
 from headctl.run.callbacks import Callback
 from headctl.run.changes import changed_keys
 from headctl.run.checkpoint import CheckpointError, list_checkpoints, steps_of
@@ -19,7 +21,7 @@ from headctl.run.lines import METRICS_FILE
 from headctl.run.lock import RunLock, RunLockError
 from headctl.run.manifest import manifest_path
 from headctl.run.metrics import names_in
-from headctl.run.records import MetricsWriter
+from headctl.run.records import MetricsWriter, NoRecords
 from headctl.run.report import EVALUATION_DIR, RunReader, write_evaluation
 from headctl.run.trainer import Trainer
 from headctl.selfplay.faults import GameFaultError
@@ -47,17 +49,19 @@ class Sitting:
         stop: StopRequest,
         *,
         callbacks: Sequence[Callback] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
         """Prepares a sitting.
 
         Args:
             config: The resolved configuration.
-            lock: That of the run's folder; this process holds it.
+            lock: That of the run's folder; this process holds it, or the first of those that share the run.
             view: Shows records and messages.
             stop: Whether the user wants to stop.
             callbacks: Told of what happens.
+            ranks: The processes that share the run, each with a sitting; the first one writes.
         """
-        self._callbacks = callbacks
+        self._callbacks, self._ranks = callbacks, ranks
         self._config, self._lock, self._view, self._stop = config, lock, view, stop
         self._run_dir = lock.run_dir
         self._last: Mapping[str, Any] = {}
@@ -101,7 +105,8 @@ class Sitting:
         finished = trainer.agent_steps >= self._config.total_steps
         if self._stop.exit_code and not finished:
             return self._stop.exit_code
-        if not (self._run_dir / EVALUATION_DIR / f"{FINAL_EVALUATION}.json").exists():
+        closing = self._run_dir / EVALUATION_DIR / f"{FINAL_EVALUATION}.json"
+        if not self._ranks.first_does(closing.exists):
             # The last sitting ended between its last checkpoint and the end of the closing matches.
             self._final_evaluation(trainer, {})
         return 0
@@ -109,19 +114,19 @@ class Sitting:
     def _begin(self, *, resume: bool) -> tuple[Trainer, int | None]:
         """Returns the trainer, and the agent-steps from which its records go on; ``None``: from the beginning."""
         run_dir, tell = self._run_dir, self._view.message
-        if resume and _is_before_its_first_checkpoint(run_dir):
+        if resume and self._ranks.first_does(lambda: _is_before_its_first_checkpoint(run_dir)):
             tell(f"{run_dir} was stopped before its first checkpoint: it begins now")
             resume = False
-        trainer = Trainer(self._config, run_dir, resume=resume, tell=tell)
+        trainer = Trainer(self._config, run_dir, resume=resume, tell=tell, ranks=self._ranks)
         changed: dict[str, tuple[Any, Any]] = {}
         try:
             if resume:
-                changed = self._take_over_changes()
+                changed = self._ranks.first_does(self._take_over_changes)
             else:
                 trainer.save()  # from here on a kill leaves a folder that resumes
         except OSError as error:
             raise RunFailedError(f"{run_dir} cannot be written to: {error.strerror or error}") from error
-        note_sitting(run_dir, trainer.agent_steps, changed)
+        self._ranks.first_does(lambda: note_sitting(run_dir, trainer.agent_steps, changed))
         return trainer, trainer.agent_steps if resume else None
 
     def _take_over_changes(self) -> dict[str, tuple[Any, Any]]:
@@ -136,18 +141,8 @@ class Sitting:
 
     def _play(self, trainer: Trainer, resume_from: int | None) -> None:
         """Writes and shows records until the end of the training or a wish to stop."""
-        config, run_dir = self._config, self._run_dir
-        try:
-            writer = MetricsWriter(
-                run_dir,
-                list(trainer.controller.heads),
-                tensorboard=config.run.tensorboard,
-                resume_from=resume_from,
-                tell=self._view.message,
-            )
-        except OSError as error:
-            raise RunFailedError(f"{run_dir / METRICS_FILE} cannot be written: {error.strerror or error}") from error
-        with writer:
+        config = self._config
+        with self._records(trainer, resume_from) as writer:
             results = ["selfplay/win_rate", *(f"eval/{pilot}/win_rate" for pilot in trainer.pilots)]
             writer.describe(config.model_dump(mode="python"), to_yaml(config), results)
             self._writer = writer
@@ -164,9 +159,35 @@ class Sitting:
                 self._last = record
                 for callback in self._callbacks:
                     callback.on_iteration(record)
-                if self._stop.exit_code and trainer.agent_steps < config.total_steps:
+                if self._shall_stop() and trainer.agent_steps < config.total_steps:
                     self._save_before_leaving(trainer)
                     break
+
+    def _records(self, trainer: Trainer, resume_from: int | None) -> MetricsWriter:
+        """Opens the records of the run.
+
+        Raises:
+            RunFailedError: They cannot be written.
+        """
+        if not self._ranks.first:
+            return NoRecords()
+        run_dir = self._run_dir
+        try:
+            return MetricsWriter(
+                run_dir,
+                list(trainer.controller.heads),
+                tensorboard=self._config.run.tensorboard,
+                resume_from=resume_from,
+                tell=self._view.message,
+            )
+        except OSError as error:
+            raise RunFailedError(f"{run_dir / METRICS_FILE} cannot be written: {error.strerror or error}") from error
+
+    def _shall_stop(self) -> bool:
+        """Tells whether the user wants to stop; of several processes any may have been told."""
+        if self._ranks.any(bool(self._stop.exit_code)):
+            self._stop.exit_code = self._stop.exit_code or INTERRUPTED
+        return bool(self._stop.exit_code)
 
     def _hold_the_folder(self) -> None:
         """Takes the lock again where the folder was removed or moved away, or the file of the lock was.
@@ -175,7 +196,7 @@ class Sitting:
             RunFailedError: Another run lies there now. Nothing of it is touched.
         """
         lock, run_dir = self._lock, self._run_dir
-        if lock.holds():
+        if not self._ranks.first or lock.holds():
             return
         if not lock.is_same_folder() and (run_dir / CONFIG_FILE).exists():
             raise self._folder_is_lost("another run lies there now")
@@ -229,7 +250,9 @@ class Sitting:
             for callback in self._callbacks:
                 callback.on_evaluation(results, trainer.agent_steps)
         try:
-            write_evaluation(trainer.run_dir, FINAL_EVALUATION, results, trainer.agent_steps)
+            self._ranks.first_does(
+                lambda: write_evaluation(trainer.run_dir, FINAL_EVALUATION, results, trainer.agent_steps)
+            )
         except OSError as error:
             self._view.message(f"eval/{FINAL_EVALUATION}.json cannot be written: {error.strerror or error}")
         return {key: value for who, result in results.items() for key, value in result.metrics(f"eval/{who}").items()}
@@ -260,7 +283,8 @@ class Sitting:
 
     def _numbers_have_failed(self, trainer: Trainer, fault: TooManyFaultsError, tried: str) -> RunFailedError:
         weights = trainer.policy.state_dict()
-        path = write_diagnosis(
+        write = partial(
+            write_diagnosis,
             self._run_dir,
             str(fault),
             iteration=trainer.iteration,
@@ -274,6 +298,7 @@ class Sitting:
             },
             advice=_ADVICE,
         )
+        path = self._ranks.first_does(write)
         return RunFailedError(f"{fault}; {tried}. {_named(path)}{_ADVICE}")
 
     def _game_has_failed(self, trainer: Trainer, fault: GameFaultError) -> RunFailedError:

@@ -18,6 +18,7 @@ from torch import Tensor
 from headctl.ppo.choices import ChoiceCounts, count_choices
 from headctl.ppo.faults import NonFiniteError
 from headctl.ppo.learner import PPOLearner
+from headctl.ppo.ranks import ALONE, Ranks
 from headctl.ppo.rollout import Rollout
 from headctl.run.agent import build_agent, fitting, load_agent, load_policy, ppo_options, warn
 from headctl.run.allocator import keep_large_blocks
@@ -36,8 +37,9 @@ from headctl.run.league_games import LeagueGames, write_league_games
 from headctl.run.memory import resident_mb
 from headctl.run.resume import checked
 from headctl.run.streams import generator, integer
+from headctl.run.together import check_together
 from headctl.selfplay.answers import known_answers
-from headctl.selfplay.catalog import make
+from headctl.selfplay.catalog import GameShare, make
 from headctl.selfplay.collector import SelfPlayCollector
 from headctl.selfplay.entropies import entropies_by_opponent, entropy_metrics
 from headctl.selfplay.games import VectorGame
@@ -76,7 +78,15 @@ class Trainer:
         callbacks: Told of evaluations and of changes in the league.
     """
 
-    def __init__(self, config: RunConfig, run_dir: Path, *, resume: bool = False, tell: Tell | None = None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        run_dir: Path,
+        *,
+        resume: bool = False,
+        tell: Tell | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
         """Makes game, policy, controller and learner.
 
         Args:
@@ -84,18 +94,26 @@ class Trainer:
             run_dir: The run's folder; checkpoints and snapshots go there.
             resume: Continue from the newest checkpoint that is whole.
             tell: Gets one line about everything that went wrong and was survived. ``None``: a warning.
+            ranks: The processes that share the run, each with a trainer; what they do together all of them must call.
 
         Raises:
             CheckpointError: Nothing to resume from, or a checkpoint that is damaged or of another configuration.
+            ConfigError: Something that several processes cannot share.
         """
+        check_together(config, ranks.size)
         torch.set_num_threads(config.run.threads)
         if config.run.keep_memory:
             keep_large_blocks()
-        self.config, self.run_dir = config, run_dir
+        self.config, self.run_dir, self._ranks = config, run_dir, ranks
         seeds = dict(zip(_STREAMS, np.random.SeedSequence(config.seed).spawn(len(_STREAMS)), strict=True))
-        self._device = torch.device(config.run.device)
+        self._device = torch.device(ranks.device(config.run.device))
+        mine = ranks.games(config.game.num_games)
         game = self._make_game(
-            config.game.options, config.game.num_games, integer(seeds["game"]), workers=config.game.workers
+            config.game.options,
+            len(mine),
+            integer(seeds["game"]),
+            workers=config.game.workers,
+            share=GameShare(mine.start, ranks.total) if ranks.total else None,
         )
         self._game = game
         self.policy, self.controller = build_agent(config, game, generator(seeds["network"], "cpu"))
@@ -104,6 +122,7 @@ class Trainer:
             self.controller,
             ppo_options(config),
             generator(seeds["minibatches"], "cpu"),
+            process_group=ranks.group,
             threads=config.run.threads,
         )
         if self.learner.by_hand:  # lanes have the threads; torch's own would spin beside them
@@ -118,6 +137,7 @@ class Trainer:
             random=np.random.Generator(np.random.PCG64(seeds["opponents"])),
             tell=self._tell,
             resume=resume,
+            ranks=ranks,
         )
         self.league, self.exploiters = self._keeper.league, self._keeper.exploiters
         self.pool = self.league.pool
@@ -132,6 +152,7 @@ class Trainer:
             slot_iterations=config.selfplay.slot_iterations,
             generator=self._streams["actions"],
             seed=integer(seeds["game"]),
+            ranks=ranks,
         )
         self.iteration = 0
         self.skipped_in_a_row = self.restores = 0
@@ -244,11 +265,13 @@ class Trainer:
         rollout, last_value, against_pool = self.collector.collect()
         taken = self.agent_steps - before
         self.league.record(self.collector.results, taken)
-        entropies = entropies_by_opponent(self.policy, rollout, self.collector.slot_of_row, self.collector.in_play)
+        entropies = entropies_by_opponent(
+            self.policy, rollout, self.collector.slot_of_row, self.collector.in_play, self._ranks.total
+        )
         played = time.perf_counter()
         self.controller.advance(agent_steps=self.agent_steps, iterations=self.iteration)
         learned, faults = self._learn(rollout, last_value)
-        self.policy.normalizer.update(rollout.observation[rollout.alive > 0])
+        self.policy.normalizer.update(rollout.observation[rollout.alive > 0], self._ranks.total)
         updated = time.perf_counter()
         self.iteration += 1
         if faults:
@@ -274,7 +297,16 @@ class Trainer:
             "perf/rss_mb": resident_mb(),
             "perf/wall_time": time.time(),
         }
-        return record, faults
+        self._check_in_step()
+        return self._ranks.agreed(record), faults
+
+    def _check_in_step(self) -> None:
+        """Makes sure that all processes have learned the same."""
+        if self._ranks.size == 1:
+            return
+        weights = torch.stack([weight.detach().double().sum() for weight in self.policy.parameters()]).cpu()
+        clock = weights.new_tensor([self.agent_steps, self.skipped_in_a_row, len(self.pool)])
+        self._ranks.check_in_step(torch.cat((weights, self.controller.log_alpha.double().cpu(), clock)))
 
     def choices(self) -> dict[str, ChoiceCounts]:
         """Returns what every head chose in the last rollout, as histograms."""
@@ -304,6 +336,8 @@ class Trainer:
         limit = self.config.faults.max_skipped
         row = f" ({self.skipped_in_a_row} in a row, {limit} at most)" if whole else ""
         self._tell(f"iteration {self.iteration}: {what} left out{row}; not finite: {terms}")
+        if not self._ranks.first:
+            return
         note_fault(
             self.run_dir,
             {
@@ -321,27 +355,39 @@ class Trainer:
         Evaluation has games and random streams of its own; a run is the same with and without it.
         """
         settings = self.config.evaluation
-        return dict(
-            evaluate_against_pilots(
+        results: dict[str, MatchResult] = {}
+        for pilot in tuple(pilots) or self._game.pilot_names:
+            # Every process plays all of the games: none waits for longer than one match.
+            result = evaluate_against_pilots(
                 partial(self._make_game, self.config.evaluation_options),
-                PolicyPlayer(self.policy),
-                tuple(pilots) or self._game.pilot_names,
+                PolicyPlayer(self.policy, greedy=settings.greedy),
+                (pilot,),
                 games=games or settings.games,
                 seed=settings.seed,
             )
-        )
+            results |= self._ranks.agreed(dict(result))
+        return results
 
-    def _make_game(self, options: Mapping[str, Any], num_games: int, seed: int, *, workers: int = 0) -> VectorGame:
+    def _make_game(
+        self,
+        options: Mapping[str, Any],
+        num_games: int,
+        seed: int,
+        *,
+        workers: int = 0,
+        share: GameShare | None = None,
+    ) -> VectorGame:
         config = self.config
         return make(
             config.game.name,
             options,
             num_games=num_games,
             seed=seed,
-            device=config.run.device,
+            device=str(self._device),
             gamma=config.ppo.gamma,
             workers=workers,
             batched=config.game.batched,
+            share=share,
         )
 
     def save(self) -> Path:
@@ -350,20 +396,26 @@ class Trainer:
         Raises:
             OSError: It cannot be written; the older ones are still there.
         """
+        state = self.state_dict()
+        path = self._ranks.first_does(lambda: self._write(state))
+        self.saved_at = self.agent_steps
+        self._save_due = False
+        return path
+
+    def _write(self, state: Mapping[str, Any]) -> Path:
+        """Writes a checkpoint and what lies beside it."""
         self.before_save()
         files = self._keeper.save_missing()
         settings = self.config.checkpoint
         path = save_checkpoint(
             self.run_dir,
             self.agent_steps,
-            self.state_dict(),
+            state,
             keep=settings.keep,
             milestones=settings.milestones,
             snapshots=files,
         )
         write_league_games(self.run_dir, LeagueGames(self.agent_steps, self.league.payoff, self.league.rating_anchor))
-        self.saved_at = self.agent_steps
-        self._save_due = False
         return path
 
     def close(self) -> None:
@@ -425,7 +477,8 @@ class Trainer:
         newest_usable(self.run_dir, self._take, self._tell)
         self.saved_at = self.agent_steps
         self._save_due = False
-        set_aside(self.run_dir, newer_than=self.agent_steps)
+        self._ranks.any(flag=False)  # all have read what they need
+        self._ranks.first_does(lambda: set_aside(self.run_dir, newer_than=self.agent_steps))
 
     def _take(self, checkpoint: Checkpoint) -> None:
         """Takes over a checkpoint, after everything about it was compared with what this run has."""

@@ -9,19 +9,32 @@ from __future__ import annotations
 import importlib
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headctl.messages import unknown_name
 from headctl.selfplay.origin import factory_problem, origin_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
 
     from headctl.selfplay.games import VectorGame
 
 BUILT_IN = ("dogfight", "matrix")
+SHARED = ("dogfight",)
+"""Games whose course does not depend on the batch they are played in: processes can have a part of it each."""
 GYMNASIUM = "gymnasium:"
 """What the names of single-agent games begin with."""
+
+
+class GameShare(NamedTuple):
+    """Games that are a part of a larger batch."""
+
+    first: int
+    """Number of the first one there."""
+    total: Callable[[Tensor], Tensor]
+    """Adds up sums over all of the batch, in place."""
 
 
 class GameError(ValueError):
@@ -92,6 +105,7 @@ def make(
     gamma: float | None = None,
     workers: int = 0,
     batched: bool = True,
+    share: GameShare | None = None,
 ) -> VectorGame:
     """Makes a batch of games.
 
@@ -104,16 +118,20 @@ def make(
         gamma: The learner's discount; a game that shapes its reward by potentials needs the same.
         workers: Processes beside this one that step the environments of a PettingZoo game.
         batched: Whether a PettingZoo game is played as the batch that it offers, where it offers one.
+        share: Which of all processes' games these are; ``None``: all.
 
     Raises:
-        GameError: As :func:`describe`.
+        GameError: As :func:`describe`, or a game that cannot be played in shares.
     """
+    if share is not None and name not in SHARED:
+        raise GameError(f"name: {name!r} is played by one process; several can share {', '.join(SHARED)}")
     if name == "dogfight":
         if gamma is not None:
             options = {"gamma": gamma, **options}
         config = _dogfight_config(options)
         engine = importlib.import_module("headctl_envs.dogfight.engine")
-        return engine.DogfightEngine(config, num_games=num_games, seed=seed, device=device)
+        shared = {} if share is None else {"game_offset": share.first, "total": share.total}
+        return engine.DogfightEngine(config, num_games=num_games, seed=seed, device=device, **shared)
     if name == "matrix":
         engine = importlib.import_module("headctl_envs.matrix.engine")
         config = importlib.import_module("headctl_envs.matrix.config").MatrixConfig

@@ -1,11 +1,9 @@
-"""Self-play rollouts: who sits where, against whom, and what the learner gets to see of it.
+"""Self-play rollouts: the games are played, and what the learner gets to see of them is stored.
 
 Shapes: T steps, N games, A seats, R rows of the learner, P opponents in play at once, M rows per opponent, F features,
 K choices.
 
-The first games are played by the latest policy on both sides, and both sides are training data. In the others the
-learner has one side, the seats alternate from game to game, and the other side belongs to one of P opponents, an equal
-share of games each: frozen policies, or scripted pilots of the game.
+Who sits where: :mod:`headctl.selfplay.seating`.
 """
 
 import time
@@ -16,15 +14,18 @@ import torch
 from torch import Tensor
 
 from headctl.policy.actions import Actions
+from headctl.policy.draws import Draws, SharedDraws
 from headctl.policy.network import Policy
 from headctl.ppo.decisions import Decisions
-from headctl.ppo.rollout import Rollout
+from headctl.ppo.ranks import ALONE, Ranks
+from headctl.ppo.rollout import Rollout, RowShare
 from headctl.ppo.sequences import SequenceRollout, make_rollout
 from headctl.selfplay.cut_episodes import CutEpisodes
 from headctl.selfplay.faults import GameFaultError, raised
 from headctl.selfplay.games import DRAW, RUNNING, GameStep, Observations, VectorGame, mask_sizes, seats_of_rows
 from headctl.selfplay.league import Opponent, OpponentStack, Pilot
 from headctl.selfplay.results import MatchResult
+from headctl.selfplay.seating import Part, Seating
 
 
 class Opponents(Protocol):
@@ -33,61 +34,6 @@ class Opponents(Protocol):
     def draw(self, count: int) -> Sequence[Opponent]:
         """Returns one opponent per slot."""
         ...
-
-
-class Seating:
-    """Which rows of the flattened ``[N * A]`` seats the learner has, and which each opponent has.
-
-    Attributes:
-        latest_games: Number of games in which the learner has both sides; they come first.
-        slots: Opponents in play at once P; 0 where there are none.
-        learner: int64 ``[R]``, ascending.
-        opponents: int64 ``[P, M]``.
-        learner_side: Side of the learner in every game ``[N]``; in games against itself, 0.
-        slot_of_game: Slot of the opponent in every game ``[N]``; in games against itself, -1.
-    """
-
-    def __init__(self, num_games: int, seat_sides: tuple[int, ...], *, latest_share: float, slots: int) -> None:
-        """Seats everybody.
-
-        Args:
-            num_games: N.
-            seat_sides: Side, 0 or 1, of every seat. In a game of side 0 alone all seats learn, whatever the share.
-            latest_share: Share of games in which the learner plays itself, in [0, 1]; rounded so that the rest can be
-                divided among the opponents equally.
-            slots: Largest number of opponents in play at once; never more than there are games against them.
-
-        Raises:
-            ValueError: A share outside [0, 1], no slot, no game, or sides that are not 0 and 1 with equally many seats.
-        """
-        if seat_sides and not any(seat_sides):
-            latest_share = 1.0  # nobody sits opposite
-        sides = torch.tensor(seat_sides)
-        if num_games < 1:
-            raise ValueError(f"num_games must be at least 1, got {num_games}")
-        if not 0.0 <= latest_share <= 1.0 or slots < 1:
-            raise ValueError(f"latest_share must be in [0, 1] and slots at least 1, got {latest_share:g} and {slots}")
-        per_side = len(seat_sides) // 2
-        if not seat_sides or (any(seat_sides) and sorted(seat_sides) != [0] * per_side + [1] * per_side):
-            raise ValueError(f"sides 0 and 1 need the same number of seats, got the sides {tuple(seat_sides)}")
-        against_pool = num_games - round(num_games * latest_share)
-        self.slots = min(slots, against_pool)
-        if self.slots:
-            against_pool -= against_pool % self.slots
-        self.latest_games = num_games - against_pool
-        games = torch.arange(num_games)
-        self.learner_side = torch.where(games < self.latest_games, 0, games % 2)
-        own = (sides.unsqueeze(0) == self.learner_side.unsqueeze(1)) | (games < self.latest_games).unsqueeze(1)
-        rows = torch.arange(num_games * len(seat_sides)).view(num_games, -1)
-        self.learner = rows[own]
-        # Neighbouring games go to different opponents by twos, so that each opponent meets the learner on both sides.
-        theirs = rows[~own].view(against_pool, per_side)
-        slot_of_game = (torch.arange(against_pool) // 2) % max(self.slots, 1)
-        own_games = torch.full((self.latest_games,), -1)
-        self.slot_of_game = torch.cat([own_games, slot_of_game])
-        order = torch.argsort(slot_of_game, stable=True)
-        per_slot = per_side * against_pool // max(self.slots, 1)
-        self.opponents = theirs[order].reshape(self.slots, per_slot)
 
 
 class SelfPlayCollector:
@@ -112,11 +58,12 @@ class SelfPlayCollector:
         slot_iterations: int,
         generator: torch.Generator,
         seed: int,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Begins the games.
 
         Args:
-            game: The games.
+            game: The games, of several processes those of this one.
             policy: The learner's policy, acting as it is at each moment.
             pool: Who is drawn from; not empty by the first rollout.
             steps: Decisions per game and rollout T.
@@ -125,12 +72,18 @@ class SelfPlayCollector:
             slot_iterations: Rollouts before the opponents are drawn anew.
             generator: Random stream of all actions.
             seed: Seed of the games.
+            ranks: The processes that play the games together, each an equal share of them.
+
+        Raises:
+            ValueError: Shares in which not every opponent has the same number of games.
         """
         self._game, self._policy, self._pool = game, policy, pool
         self._steps, self._slot_iterations = steps, slot_iterations
-        self._generator, self._seed = generator, seed
-        seating = Seating(game.num_games, game.seat_sides, latest_share=latest_share, slots=slots)
-        self._seating = seating
+        self._seed, self._ranks = seed, ranks
+        all_games = ranks.size * game.num_games
+        self._seating = Seating(all_games, game.seat_sides, latest_share=latest_share, slots=slots)
+        seating, slots = self._seating.part(ranks.games(all_games)), self._seating.slots
+        self._draws, self._their_draws = self._streams(seating, generator)
         self._learner = seating.learner.to(game.device)
         self._opponents = seating.opponents.to(game.device)
         self._learner_side = seating.learner_side.to(game.device)
@@ -142,14 +95,16 @@ class SelfPlayCollector:
         self.in_play: list[str] = []
         self.results: dict[str, MatchResult] = {}
         self._everyone = len(seating.learner) == game.num_games * game.num_seats
-        self._stack = OpponentStack(policy, seating.slots, seating.opponents.shape[1]) if seating.slots else None
+        self._stack = OpponentStack(policy, slots, seating.opponents.shape[1]) if slots else None
         self._iterations_left = 0
         # A game that was under way when its opponent changed says nothing about either of them.
         self._counts = torch.zeros(game.num_games, dtype=torch.bool, device=game.device)
         self._seen = game.reset(seed)
-        policy.normalizer.update(self._rows(self._seen.observation, self._learner))
+        policy.normalizer.update(self._rows(self._seen.observation, self._learner), ranks.total)
         sizes, rows = mask_sizes(self._seen), len(self._learner)
         self._rollout = make_rollout(policy, steps, rows, game.observation_dim, mask_sizes=sizes, device=game.device)
+        if ranks.size > 1:
+            self._rollout.share = RowShare(int(seating.learner_rows[0]), len(self._seating.learner))
         self._cut = CutEpisodes(self._rollout, policy)
         self._decisions = Decisions(policy, self._rollout) if Decisions.knows(policy) else None
         # What the learner's rows remember, and where that was emptied after the last decision.
@@ -158,6 +113,17 @@ class SelfPlayCollector:
         self._actions = policy.action_heads.empty(game.num_games * game.num_seats, device=game.device)
         self.agent_steps = 0
         self.game_s = 0.0
+
+    def _streams(self, seating: Part, generator: torch.Generator) -> tuple[Draws, Draws]:
+        """Returns the stream of the learner's actions and that of the opponents', both of the same generator."""
+        if self._ranks.size == 1:
+            return generator, generator
+        rows, totals = (seating.learner_rows, seating.opponent_rows), (self._seating.learner, self._seating.opponents)
+        mine, theirs = (
+            SharedDraws(generator, own.to(self._game.device), every.numel())
+            for own, every in zip(rows, totals, strict=True)
+        )
+        return mine, theirs
 
     @property
     def rollout(self) -> Rollout:
@@ -184,12 +150,17 @@ class SelfPlayCollector:
         self.game_s = 0.0
         results = torch.zeros(max(self._seating.slots, 1), 3, dtype=torch.int64, device=self._game.device)
         if self._decisions is not None:
-            self._decisions.begin(self._generator)
+            self._decisions.begin(self._draws)
         for step in range(self._steps):
             self._play(step, results)
         self._cut.value()
         last_value = self._policy.step(self._rows(self._seen.observation, self._learner), self._state)[1]
-        self.agent_steps += int(self._rollout.alive.sum())
+        total = self._ranks.total
+        if total is None:
+            self.agent_steps += int(self._rollout.alive.sum())
+        else:
+            self.agent_steps += int(total(self._rollout.alive.sum(dtype=torch.int64)))
+            total(results)
         played = [MatchResult(*counts) for counts in results.tolist()]
         self.results = {}
         for name, result in zip(self.in_play, played, strict=False):
@@ -208,7 +179,7 @@ class SelfPlayCollector:
             if isinstance(rollout, SequenceRollout) and self._state is not None:
                 rollout.store_state(step, self._state, self._fresh)
             actions, masks = rollout.slots(step)
-            decision = self._policy.act(observation, masks, self._generator, state=self._state, into=actions)
+            decision = self._policy.act(observation, masks, self._draws, state=self._state, into=actions)
             rollout.store_decision(step, observation, None, decision)
             self._state = decision.state
             taken = decision.actions
@@ -216,7 +187,7 @@ class SelfPlayCollector:
             self._put(taken, self._learner)
         if self._stack is not None:
             theirs = {name: self._rows(mask, self._opponents) for name, mask in seen.masks.items()}
-            drawn = self._stack.act(self._rows(seen.observation, self._opponents), theirs, self._generator)
+            drawn = self._stack.act(self._rows(seen.observation, self._opponents), theirs, self._their_draws)
             self._put({name: action.flatten(0, 1) for name, action in drawn.items()}, self._opponents.flatten())
         shape = (self._game.num_games, self._game.num_seats)
         chosen = heads.to_game(taken if self._everyone else self._actions)
@@ -332,11 +303,14 @@ class SelfPlayCollector:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns everything that a bit-exact resume needs, as plain data."""
-        return {
+        of_games = {
             "game": self._game.state_dict(),
             "observation": self._seen.observation.clone(),
             "masks": {name: mask.clone() for name, mask in self._seen.masks.items()},
             "counts": self._counts.clone(),
+        }
+        return {
+            **self._ranks.whole(of_games),
             "iterations_left": self._iterations_left,
             "in_play": list(self.in_play),
             "pilots": list(self._pilots),
@@ -351,13 +325,14 @@ class SelfPlayCollector:
         Raises:
             ValueError: Opponents that nobody can seat.
         """
-        seen = self._game.load_state_dict(state["game"])
+        own = self._ranks.own({name: state[name] for name in ("game", "observation", "masks", "counts")})
+        seen = self._game.load_state_dict(own["game"])
         device = self._game.device
         if seen is None:
-            masks = {name: mask.to(device) for name, mask in state["masks"].items()}
-            seen = Observations(state["observation"].to(device), masks)
+            masks = {name: mask.to(device) for name, mask in own["masks"].items()}
+            seen = Observations(own["observation"].to(device), masks)
         self._seen = seen
-        self._counts = state["counts"].to(device)
+        self._counts = own["counts"].to(device)
         self._iterations_left = int(state["iterations_left"])
         if self._stack is not None:
             in_play, pilots = list(state["in_play"]), list(state["pilots"])

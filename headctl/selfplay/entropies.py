@@ -4,7 +4,7 @@ Shapes: T steps, R rows of the learner, H heads, P opponents in play.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +19,11 @@ _STRIDE = 8
 
 @torch.no_grad()
 def entropies_by_opponent(
-    policy: Policy, rollout: Rollout, slot_of_row: Tensor, in_play: Sequence[str]
+    policy: Policy,
+    rollout: Rollout,
+    slot_of_row: Tensor,
+    in_play: Sequence[str],
+    total: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Returns the mean entropy of every head against every opponent, in nats, over the rows where the head mattered.
 
@@ -30,11 +34,13 @@ def entropies_by_opponent(
         rollout: What happened.
         slot_of_row: Slot of every row's opponent ``[R]``, -1 in games against itself.
         in_play: The opponent in every slot ``[P]``; the same one may sit in several.
+        total: Adds up sums over the processes that share the games, in place; ``None``: there is one.
 
     Returns:
         Opponent -> head -> entropy, NaN where the head never mattered; opponents without a row are left out.
     """
-    if bool((slot_of_row >= len(in_play)).any()):
+    strangers = (slot_of_row >= len(in_play)).sum()
+    if bool(strangers if total is None else total(strangers)):
         return {}  # a state of an earlier version does not say who sits where
     every = slice(None, None, _STRIDE)
     masks = {name: mask[every] for name, mask in rollout.masks.items()}
@@ -49,7 +55,7 @@ def entropies_by_opponent(
     sums = torch.zeros(2, len(names), len(heads), dtype=torch.float64, device=slot_of_row.device)
     sums[0].index_add_(0, group, (evaluation.entropy * weight).sum(0, dtype=torch.float64))
     sums[1].index_add_(0, group, weight.sum(0, dtype=torch.float64))
-    entropy, count = sums.tolist()
+    entropy, count = (sums if total is None else total(sums)).tolist()
     return {
         name: {
             head: entropy[row][column] / count[row][column] if count[row][column] > 0.0 else math.nan

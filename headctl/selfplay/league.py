@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import stack_module_state
 
 from headctl.policy.actions import Actions
+from headctl.policy.draws import Draws
 from headctl.policy.network import Policy
 from headctl.policy.recurrent import gated
 from headctl.policy.scaled_critic import CRITIC_UNITS
@@ -265,7 +266,7 @@ class OpponentStack:
             self.state = self.state.masked_fill(rows.unsqueeze(-1), 0.0)
 
     @torch.no_grad()
-    def act(self, observation: Tensor, masks: Mapping[str, Tensor], generator: torch.Generator | None) -> Actions:
+    def act(self, observation: Tensor, masks: Mapping[str, Tensor], generator: Draws | None) -> Actions:
         """Draws actions of every opponent for its own rows, or takes the most likely ones; remembers what it saw.
 
         Args:

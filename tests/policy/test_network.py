@@ -1,6 +1,8 @@
 """The network and the observation normaliser."""
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -71,6 +73,34 @@ def test_an_empty_batch_changes_nothing():
     before = {name: entry.clone() for name, entry in normalizer.state_dict().items()}
     normalizer.update(torch.zeros(0, 2))
     assert all(torch.equal(before[name], entry) for name, entry in normalizer.state_dict().items())
+
+
+def test_sums_over_processes_make_the_statistics_of_all_their_rows():
+    rows = torch.randn(40, 3, generator=torch.Generator().manual_seed(1)) * torch.tensor([1.0, 10.0, 0.1]) + 5.0
+    rows[7, 0] = math.nan
+    alone = ObservationNormalizer(3)
+    for factor in (1.0, 2.0):
+        alone.update(rows * factor)
+    shares = [rows[:30], rows[30:], rows[:0]]
+    together, sent, barrier = [ObservationNormalizer(3) for _ in shares], {}, threading.Barrier(len(shares))
+
+    def process(rank):
+        def total(sums):
+            sent[rank] = sums.clone()
+            barrier.wait(60)
+            sums.copy_(torch.stack([sent[each] for each in range(len(shares))]).sum(0))
+            barrier.wait(60)
+            return sums
+
+        for factor in (1.0, 2.0):
+            together[rank].update(shares[rank] * factor, total)
+
+    with ThreadPoolExecutor(len(shares)) as threads:
+        list(threads.map(process, range(len(shares))))
+    for each in together:
+        assert each.count.item() == alone.count.item() == 78
+        torch.testing.assert_close(each.mean, alone.mean, rtol=1e-6, atol=0)
+        torch.testing.assert_close(each.variance, alone.variance, rtol=1e-5, atol=0)
 
 
 def test_building_and_acting_leave_the_global_random_stream_alone():

@@ -10,20 +10,23 @@ from headctl.entropy.controller import MultiHeadEntropyController
 from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
 from headctl.policy.network import Policy
 from headctl.ppo.learner import PPOLearner, PPOOptions
-from headctl.ppo.rollout import Rollout
+from headctl.ppo.rollout import Rollout, RowShare
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 SPACE = spaces.Dict({"maneuver": spaces.Discrete(5), "params": BOX, "weapon": spaces.Discrete(3)})
 STEPS, ROWS, FEATURES, UPDATES = 4, 48, 3, 4
 KINDS = {"fused": {}, "apart": {"params": {"kind": "tanh_gaussian"}}}
+SMALL = {"epochs": 1, "minibatch_size": 4}  # so small that some have no row in one of the processes
 
 
-def make_learner(kind, seed, group=None):
+def make_learner(kind, seed, group=None, *, epochs=3, minibatch_size=10**6):
     heads = {"maneuver": 0.9, "weapon": 0.7} | KINDS[kind]
     specs = resolve_heads(describe_space(SPACE), heads)
     policy = Policy(FEATURES, ActionHeads(specs, SPACE), hidden=(16,), generator=torch.Generator().manual_seed(seed))
     # One minibatch per epoch: the rows of a step are then the same however they are dealt out.
-    options = PPOOptions(epochs=3, minibatch_size=10**6, learning_rate=1e-3, max_grad_norm=0.1, target_kl=None)
+    options = PPOOptions(
+        epochs=epochs, minibatch_size=minibatch_size, learning_rate=1e-3, max_grad_norm=0.1, target_kl=None
+    )
     generator = torch.Generator().manual_seed(seed)
     return PPOLearner(policy, MultiHeadEntropyController(specs), options, generator, process_group=group)
 
@@ -55,11 +58,12 @@ def play(learner, update, part):
     return mine
 
 
-def train(learner, part):
+def train(learner, part, *, updates=UPDATES, dealt_out_together=False):
     """Returns all weights and log alphas after some updates, and what the last one told."""
     told = {}
-    for update in range(UPDATES):
+    for update in range(updates):
         rollout = play(learner, update, part)
+        rollout.share = RowShare(part.start, ROWS) if dealt_out_together else None
         told = learner.update(rollout, torch.zeros(rollout.rows), progress=0.1 * update)
     weights = torch.cat([weight.detach().flatten() for weight in learner.policy.parameters()])
     return weights, learner.controller.log_alpha.clone(), told
@@ -80,7 +84,9 @@ def process(rank, store, kind, results):
         fault = ""
     except FloatingPointError as error:
         fault = str(error)
-    results.put((rank, weights.numpy(), log_alpha.numpy(), told, fault))
+    small = make_learner(kind, 0, distributed.group.WORLD, **SMALL)
+    of_small = train(small, part, updates=2, dealt_out_together=True)[0]
+    results.put((rank, weights.numpy(), log_alpha.numpy(), told, fault, of_small.numpy()))
     distributed.barrier()
     distributed.destroy_process_group()
 
@@ -107,6 +113,9 @@ def test_two_processes_equal_one(kind, tmp_path):
     np.testing.assert_allclose(found[0][1], log_alpha.numpy(), atol=1e-6)
     for name in ("ppo/policy_loss", "ppo/value_loss", "ppo/entropy_bonus", "ppo/approx_kl", "ppo/grad_norm"):
         assert found[0][2][name] == pytest.approx(told[name], abs=2e-6), name
+    of_small = train(make_learner(kind, 0, **SMALL), slice(None), updates=2)[0]
+    assert np.array_equal(found[0][4], found[1][4])
+    np.testing.assert_allclose(found[0][4], of_small.numpy(), atol=1e-6)
     assert "the rollout's reward were not finite" in found[1][3]
     assert "another process" in found[0][3]
 

@@ -61,6 +61,30 @@ def test_seating_is_a_fair_partition(num_games, per_side, share, slots, interlea
         pytest.fail(f"an opponent has parts of games: {rows.tolist()}")
 
 
+@pytest.mark.parametrize("latest", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_parts_of_a_seating_are_the_whole_one(latest, processes):
+    seating = Seating(64, (0, 1), latest_share=latest, slots=4)
+    parts = [seating.part(range(rank * 64 // processes, (rank + 1) * 64 // processes)) for rank in range(processes)]
+    learner, opponents = seating.learner, seating.opponents
+    for rank, part in enumerate(parts):
+        shift = rank * 128 // processes
+        assert torch.equal(part.learner + shift, learner[part.learner_rows])
+        assert torch.equal((part.opponents + shift).flatten(), opponents.flatten()[part.opponent_rows])
+        assert torch.equal(part.learner_rows.diff(), torch.ones(len(part.learner) - 1, dtype=torch.int64))
+    assert torch.equal(torch.cat([part.learner_rows for part in parts]), torch.arange(len(learner)))
+    rows = torch.cat([part.opponent_rows for part in parts])
+    assert torch.equal(rows.sort().values, torch.arange(opponents.numel()))
+    for name in ("learner_side", "slot_of_game"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(seating, name))
+
+
+def test_a_part_in_which_opponents_have_unequal_shares_is_refused():
+    seating = Seating(16, (0, 1), latest_share=0.0, slots=4)
+    with pytest.raises(ValueError, match=r"the opponents of the games 0 to 3 have \[2, 2, 0, 0\] seats there"):
+        seating.part(range(4))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
