@@ -6,7 +6,6 @@ Shapes: T steps, R rows (one per agent that the learner controls), F features, K
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
