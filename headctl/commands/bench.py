@@ -69,8 +69,8 @@ def bench(
     pilots plays the game's scripted opponents against each other, both seats: up to an hour. missiles tells how often
     one hits, by range, aspect and what the target does. Both run only when they are named.
 
-    opponents gives the cost of a decision of 1, 4, 16 and 64 different frozen opponents, all in one call. memory trains
-    with and without a recurrent policy, in turn.
+    opponents gives the cost of a decision of 1, 4, 16 and 64 different frozen opponents, all in one call, in 256 to
+    4096 games. memory trains with and without a recurrent policy, in turn.
 
     peers trains with headctl and with whichever other libraries are installed, in turn: same game, network and batch,
     through the batched game and through PettingZoo. Minutes; it stands alone.

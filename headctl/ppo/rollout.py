@@ -6,7 +6,6 @@ Shapes: T steps, R rows (one per agent that the learner controls), F features, K
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -259,7 +258,7 @@ class Rollout:
         pieces = order.tensor_split(-(-rows // size))
         if order.device.type == "cpu":
             # A minibatch is a set: read in the order in which they lie, its rows come out of memory a good deal faster.
-            pieces = [torch.from_numpy(np.sort(piece.numpy())) for piece in pieces]
+            pieces = [piece.sort().values for piece in pieces]
         return pieces if self.share is None else [self._own(piece, share) for piece in pieces]
 
     def _own(self, piece: Tensor, share: RowShare) -> Tensor:

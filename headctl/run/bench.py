@@ -38,6 +38,7 @@ DOGFIGHTS: dict[str, dict[str, Any]] = {
 """Options of the dogfights that are measured."""
 
 _REPETITIONS = 5
+_CALLS = 200
 _PACKAGES = ("headctl", "torch", "warp-lang", "numpy")
 
 
@@ -210,40 +211,51 @@ def bench_train(config: RunConfig, *, iterations: int = 6) -> list[Figure]:
     ]
 
 
-def bench_opponents(config: RunConfig, slots: tuple[int, ...] = (1, 4, 16, 64), *, rows: int = 256) -> list[Figure]:
-    """Returns what a decision of frozen opponents costs: in one batched call, and one policy after the other.
+def bench_opponents(
+    config: RunConfig,
+    slots: tuple[int, ...] = (1, 4, 16, 64),
+    *,
+    games: tuple[int, ...] = (256, 1024, 4096),
+    calls: int = _CALLS,
+) -> list[Figure]:
+    """Returns what a decision of frozen opponents costs, by their number and by that of the games.
 
-    The rows are always as many; only by how many opponents they are shared out changes.
+    In one batched call; and, in the smallest number of games, one policy after the other. One seat of every game is an
+    opponent's, and all have equally many games.
 
     Args:
         config: Names the game and the network.
         slots: Numbers of opponents P.
-        rows: Seats of all opponents together.
+        games: Numbers of games N, multiples of P.
+        calls: Calls per repetition with the first of these numbers, and fewer where a call takes longer.
     """
     torch.set_num_threads(config.run.threads)
-    game = make(config.game.name, config.game.options, num_games=rows, seed=1)
-    policy, _ = build_agent(config, game, torch.Generator().manual_seed(1))
-    seen, generator = game.reset(1), torch.Generator().manual_seed(1)
-    observation = seen.observation[:, 0].contiguous()
-    masks = {name: mask[:, 0].contiguous() for name, mask in seen.masks.items()}
-
-    def one_by_one(policies: list[Policy]) -> None:
-        parts = zip(policies, observation.chunk(len(policies)), strict=True)
-        legal = {name: mask.chunk(len(policies)) for name, mask in masks.items()}
-        for number, (each, piece) in enumerate(parts):
-            each.act(piece, {name: pieces[number] for name, pieces in legal.items()}, generator)
-
     figures = []
-    for number in slots:
-        stack = OpponentStack(policy, number)
-        share = (observation.unflatten(0, (number, -1)), {k: m.unflatten(0, (number, -1)) for k, m in masks.items()})
-        label = f"{number} opponents, {rows} rows"
-        batched = _microseconds(partial(stack.act, *share, generator))
-        figures.append(Figure(f"{label}: one batched call", "us", batched))
-        figures.append(
-            Figure(f"{label}: one after the other", "us", _microseconds(partial(one_by_one, [policy] * number)))
-        )
+    for size in games:
+        game = make(config.game.name, config.game.options, num_games=size, seed=1)
+        policy, _ = build_agent(config, game, torch.Generator().manual_seed(1))
+        seen, generator = game.reset(1), torch.Generator().manual_seed(1)
+        observation = seen.observation[:, 0].contiguous()
+        masks = {name: mask[:, 0].contiguous() for name, mask in seen.masks.items()}
+        for number in slots:
+            share = observation.unflatten(0, (number, -1))
+            legal = {name: mask.unflatten(0, (number, -1)) for name, mask in masks.items()}
+            stack = OpponentStack(policy, number)
+            label = f"{number} opponents, {size} games"
+            batched = _microseconds(partial(stack.act, share, legal, generator), calls * games[0] // size)
+            figures.append(Figure(f"{label}: one batched call", "us", batched))
+            if size == games[0]:
+                each = partial(_one_by_one, [policy] * number, share, legal, generator)
+                figures.append(Figure(f"{label}: one after the other", "us", _microseconds(each, calls // number)))
     return figures
+
+
+def _one_by_one(
+    policies: list[Policy], share: torch.Tensor, legal: Mapping[str, torch.Tensor], generator: torch.Generator
+) -> None:
+    """Lets P policies decide, each for its rows of ``[P, M, ...]``."""
+    for number, policy in enumerate(policies):
+        policy.act(share[number], {name: mask[number] for name, mask in legal.items()}, generator)
 
 
 class Stopwatch:
@@ -328,7 +340,7 @@ def _calibrated(play: Callable[[int], object], seconds: float) -> int:
         steps *= 2
 
 
-def _microseconds(call: Callable[[], object], calls: int = 200) -> tuple[float, ...]:
+def _microseconds(call: Callable[[], object], calls: int = _CALLS) -> tuple[float, ...]:
     for _ in range(calls):
         call()
     values = []
