@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headctl import __version__
-from headctl.commands.base import Commands, Refused, examples, only_overrides, print_json, refusals
+from headctl.commands.base import Commands, Refused, examples, greedy_option, only_overrides, print_json, refusals
 from headctl.commands.bench import bench
 from headctl.commands.config import config
 from headctl.commands.exploit import exploit
@@ -153,22 +153,27 @@ main.add_command(plot)
     epilog=examples(
         "headctl eval runs/weapon35",
         "headctl eval runs/weapon35 --against pursuit --games 400",
+        "headctl eval runs/weapon35 --against runs/weapon35@5000000 --greedy",
         "headctl eval runs/weapon35 --against runs/weapon20 --json",
     ),
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--against", multiple=True, metavar="PILOT|RUN", help="Opponent; may be repeated. Default: every pilot.")
+@click.option("--against", multiple=True, metavar="PLAYER", help="Opponent; may be repeated. Default: every pilot.")
 @click.option("--games", type=click.IntRange(min=2), help="Games of each match. Default: evaluation.games of the run.")
+@greedy_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @refusals
-def evaluate(run: Path, against: tuple[str, ...], games: int | None, *, as_json: bool) -> None:
-    """Play seeded matches of RUN's newest agent, half of the games from each seat."""
-    from headctl.run import report, report_view, session  # noqa: PLC0415 - loads torch
+def evaluate(run: Path, against: tuple[str, ...], games: int | None, *, greedy: bool | None, as_json: bool) -> None:
+    """Play seeded matches of RUN's newest agent, half of the games from each seat.
 
-    arena = session.Arena(run)
-    results = {}
-    for name, opponent in arena.opponents(against).items():
-        results[session.match_label(name)] = arena.play(opponent, games)
+    PLAYER is a scripted pilot of the game, another run (its newest agent), RUN@STEPS (a checkpoint or snapshot of it),
+    or a file in a run's checkpoints/ or league/.
+    """
+    from headctl.run import arena as matches_of  # noqa: PLC0415 - loads torch
+    from headctl.run import report, report_view  # noqa: PLC0415 - with it
+
+    arena = matches_of.Arena(run, greedy=greedy)
+    results = {label: arena.play(opponent, games) for label, opponent in arena.opponents(against).items()}
     for label, result in results.items():
         report.write_evaluation(run, label, {label: result}, arena.agent_steps)
     matches = {label: (arena.agent_steps, result) for label, result in results.items()}

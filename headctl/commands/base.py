@@ -127,3 +127,11 @@ def print_json(content: object) -> None:
     import json  # noqa: PLC0415 - --help must not load it
 
     click.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+greedy_option = click.option(
+    "--greedy/--drawn",
+    default=None,
+    help="Agents take their most likely actions, or draw them. Default: evaluation.greedy of the run.",
+)
+"""For commands that play matches."""

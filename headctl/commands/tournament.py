@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from headctl.commands.base import examples, print_json, refusals
+from headctl.commands.base import examples, greedy_option, print_json, refusals
 
 
 @click.command(
@@ -19,6 +19,7 @@ from headctl.commands.base import examples, print_json, refusals
 @click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), default=1, help="Seed of the games. Default: 1.")
 @click.option("--anchor", metavar="PLAYER", help="Who is rated 1000. Default: the first pilot, else the mean.")
 @click.option("--config", type=click.Path(path_type=Path), help="Whose game is played. Default: the first run's.")
+@greedy_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -34,6 +35,7 @@ def tournament(
     seed: int,
     anchor: str | None,
     config: Path | None,
+    greedy: bool | None,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -47,7 +49,7 @@ def tournament(
 
     names = list(players)
     lobby = Lobby.of(names, config)
-    entrants = lobby.entrants(names)
+    entrants = lobby.entrants(names, greedy=greedy)
     table = play.play_tournament(lobby.make_game, entrants, games=games, seed=seed, anchor=anchor)
     settings = {"game": lobby.config.game.name, "games_per_pair": games + games % 2, "seed": seed}
     files = play.write_tournament(table, out, settings)

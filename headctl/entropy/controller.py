@@ -242,15 +242,12 @@ class MultiHeadEntropyController:
         if progress is not None or agent_steps is not None or iterations is not None:
             self.advance(progress=progress, agent_steps=agent_steps, iterations=iterations)
         self._over_processes(self._sums)
-        above_floor = torch.addcmul(self._entropy_and_capacity, self._weight_sum, self._minus_floor)
-        reached, span = above_floor[0], above_floor[1]
+        if hold is not None:
+            self._sums.masked_fill_(hold, 0.0)  # no head is measured then
+        reached, span = torch.addcmul(self._entropy_and_capacity, self._weight_sum, self._minus_floor).unbind()
         target, beyond = self._demand.fractions(self._capacity_sum, self._weight_sum, span)
         difference = torch.addcdiv(target, reached, span, value=-1.0)
         measured = difference.abs() < self._impossible  # false for NaN and for sums with a gap in them
-        counted = None
-        if hold is not None:
-            counted = (~hold).expand_as(measured)
-            measured = measured & counted
         error = torch.where(measured, difference, self._zero)
         risen = torch.addcmul(self.log_alpha, self._laws.gain_integral, error)
         if self._laws.adam is not None:
@@ -260,7 +257,7 @@ class MultiHeadEntropyController:
         self.alpha = torch.where(measured, moved.alpha, self.alpha)
         # A weight that is NaN is no reason to call a head inactive.
         skipped = ~(measured | (span <= self._zero))
-        self._monitor.record(self._sums, moved, self.alpha, skipped=skipped, beyond=beyond, counted=counted)
+        self._monitor.record(self._sums, moved, self.alpha, skipped=skipped, beyond=beyond, hold=hold)
         self._sums.zero_()
 
     def _over_processes(self, sums: Tensor) -> Tensor:

@@ -152,16 +152,8 @@ class HeadMonitor:
         """
         self._zero = torch.zeros(len(signed), device=device)
         self._always = torch.ones(len(signed), dtype=torch.bool, device=device)
-        self._place(torch.zeros(len(fields(Window)), len(signed), device=device))
+        self._window = torch.zeros(len(fields(Window)), len(signed), device=device)
         self.keepers = [StatusKeeper(signed=s, learned=k) for s, k in zip(signed, learned, strict=True)]
-
-    def _place(self, window: Tensor) -> None:
-        """Goes on from sums in the order of :class:`Window`, ``[10, H]``; kept apart, for each adds up in one call."""
-        self._sums, self._alpha, self._counts = window[:4].clone(), window[4].clone(), window[5:].clone()
-
-    def _window(self) -> Tensor:
-        """Returns the sums in the order of :class:`Window`, ``[10, H]``."""
-        return torch.cat((self._sums, self._alpha.unsqueeze(0), self._counts))
 
     def record(
         self,
@@ -171,7 +163,7 @@ class HeadMonitor:
         *,
         skipped: Tensor,
         beyond: Tensor,
-        counted: Tensor | None = None,
+        hold: Tensor | None = None,
     ) -> None:
         """Enters one control update; stays on the device.
 
@@ -181,35 +173,33 @@ class HeadMonitor:
             alpha: The coefficients in force ``[H]``.
             skipped: bool ``[H]``, the update met a statistic that is not finite.
             beyond: bool ``[H]``, the target was more than the head could reach.
-            counted: bool ``[H]``, whether this was an update at all; ``None``: it was.
+            hold: Where true there was no update, and sums are 0; a bool scalar. ``None``: there was.
         """
-        happened = torch.stack((moved.at_lower, moved.at_upper, skipped, beyond, self._always))
-        if counted is not None:
-            skipped, happened = skipped | ~counted, happened & counted
-            alpha = torch.where(counted, alpha, self._zero)
-        self._sums += torch.where(skipped, self._zero, sums)
-        self._alpha += alpha
-        self._counts += happened
+        counted = self._always
+        if hold is not None:
+            counted, alpha = hold ^ self._always, torch.where(hold, self._zero, alpha)
+        entered = torch.where(skipped, self._zero, sums).view(-1)
+        columns = (entered, alpha, moved.at_lower, moved.at_upper, skipped, beyond, counted)
+        self._window += torch.cat(columns).view_as(self._window)
 
     def read(self) -> list[Window] | None:
         """Returns what every head did since the last reading, and begins anew; ``None`` without an update since."""
-        window = self._window()
-        windows = [Window(*column) for column in window.T.tolist()]
+        windows = [Window(*column) for column in self._window.T.tolist()]
         if windows[0].updates == 0.0:
             return None
-        self._place(torch.zeros_like(window))
+        self._window.zero_()
         return windows
 
     def collapsed(self) -> Tensor:
         """Returns which heads have collapsed and not recovered, bool ``[H]`` on the device."""
-        return torch.tensor([keeper.collapsed for keeper in self.keepers], device=self._sums.device)
+        return torch.tensor([keeper.collapsed for keeper in self.keepers], device=self._window.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the books as plain data."""
-        return {"sums": self._window(), "keepers": [keeper.state_dict() for keeper in self.keepers]}
+        return {"sums": self._window.clone(), "keepers": [keeper.state_dict() for keeper in self.keepers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over books of the same heads."""
-        self._place(state["sums"].to(self._sums.device))
+        self._window.copy_(state["sums"])
         for keeper, kept in zip(self.keepers, state["keepers"], strict=True):
             keeper.load_state_dict(kept)

@@ -44,9 +44,16 @@ class Tanh(nn.Module):
         return _tanh(x)
 
 
+_ONE = torch.ones(())
+
+
 def _tanh(x: Tensor) -> Tensor:
-    inner = torch.mul(x, -2.0).sigmoid_()
-    return inner.mul_(-2.0).add_(1.0)
+    return torch.add(_ONE, torch.mul(x, -2.0).sigmoid_(), alpha=-2.0)
+
+
+def tanh_of_doubled(doubled: Tensor) -> None:
+    """Makes ``tanh(x)`` of ``-2 x``, in place, by the operations of :class:`Tanh`."""
+    torch.add(_ONE, doubled.sigmoid_(), alpha=-2.0, out=doubled)
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}

@@ -19,7 +19,7 @@ import torch
 import warp as wp
 from torch import Tensor, nn
 
-from headctl.policy.activations import Tanh
+from headctl.policy.activations import Tanh, tanh_of_doubled
 from headctl.policy.fused import prepare
 from headctl.policy.network import Policy
 from headctl.ppo.fused_loss import FusedTerms, fused_terms, means_and_bonus
@@ -52,13 +52,8 @@ class Activation(NamedTuple):
     backward: Callable[[Tensor, Tensor], Any]
 
 
-def _tanh(sums: Tensor) -> None:
-    """``1 - 2 sigmoid(-2 x)`` of ``-2 x``: the same operations as in :mod:`headctl.policy.activations`."""
-    sums.sigmoid_().mul_(-2.0).add_(1.0)
-
-
 IN_PLACE: dict[type[nn.Module], Activation] = {
-    Tanh: Activation(-2.0, _tanh, lambda g, y: torch.ops.aten.tanh_backward.grad_input(g, y, grad_input=g)),
+    Tanh: Activation(-2.0, tanh_of_doubled, lambda g, y: torch.ops.aten.tanh_backward.grad_input(g, y, grad_input=g)),
     nn.ReLU: Activation(
         1.0,
         lambda sums: sums.relu_(),

@@ -1,6 +1,7 @@
 """All parameters of a policy in one piece of memory, and Adam over them in one operation."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -53,26 +54,35 @@ class FlatAdam(torch.optim.Adam):
         super().__init__(parameters, lr=lr, eps=1e-5, fused=True)
         self._flat, self._gradient, self._order = flat, gradient, order
         self._moments: tuple[Tensor, Tensor, Tensor] | None = None
+        self._moving: list[bool] = []
+        self._pieces: list[list[Tensor]] = []
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Takes one step along the gradients as they lie in memory, whatever ``parameter.grad`` is."""
+        """Takes one step along the gradients as they lie in memory, whatever ``parameter.grad`` is.
+
+        Parameters that require no gradient, or are in no group any more, stay where they are with what is remembered of
+        them: without a gradient their momentum would still carry them on.
+        """
         if closure is not None:
             closure()
         if self._moments is None:
             self._moments = self._remember()
-        mean, square, count = self._moments
+        count = self._moments[2]
         (group,) = self.param_groups
         beta1, beta2 = group["betas"]
         found_inf = getattr(self, "found_inf", None)
+        parameters, gradients, means, squares = self._pieces_that_move(group["params"])
+        if not parameters:
+            return
         count += 1.0
         torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage] - what torch.optim.Adam(fused=True) itself calls
-            [self._flat],
-            [self._gradient],
-            [mean],
-            [square],
+            parameters,
+            gradients,
+            means,
+            squares,
             [],
-            [count],
+            [count] * len(parameters),
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,
@@ -85,8 +95,26 @@ class FlatAdam(torch.optim.Adam):
         if found_inf is not None:
             count -= found_inf
 
+    # torch would wrap this method for its profiler, at the price of the step itself.
+    step.hooked = True  # pyright: ignore[reportFunctionMemberAccess] - how torch marks what it has wrapped
+
+    def _pieces_that_move(self, kept: list[nn.Parameter]) -> list[list[Tensor]]:
+        """Returns pieces of the memory of parameters, gradients and moments: what takes part in a step."""
+        kept_ids = {id(each) for each in kept}
+        moving = [each.requires_grad and id(each) in kept_ids for each in self._order]
+        if moving != self._moving and self._moments is not None:
+            self._moving, start, runs = moving, 0, []
+            for moves, run in groupby(zip(moving, self._order, strict=True), lambda pair: pair[0]):
+                stop = start + sum(each.numel() for _, each in run)
+                runs += [slice(start, stop)] if moves else []
+                start = stop
+            memory = (self._flat, self._gradient, *self._moments[:2])
+            self._pieces = [[entry[run] for run in runs] for entry in memory]
+        return self._pieces
+
     def _remember(self) -> tuple[Tensor, Tensor, Tensor]:
         """Puts what is remembered of every parameter, zeros at first, into one piece of memory; the state shows it."""
+        self._moving = []
         sizes = [each.numel() for each in self._order]
         mean, square = torch.zeros_like(self._flat), torch.zeros_like(self._flat)
         count = torch.zeros((), device=self._flat.device)

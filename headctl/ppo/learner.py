@@ -323,7 +323,9 @@ class PPOLearner:
         options = self.options
         critic = self.policy.critic
         value = losses.value * critic.loss_factor if isinstance(critic, ScaledCritic) else losses.value
-        loss = losses.policy + options.value_coef * value - losses.bonus + options.rescue_coef * losses.rescue
+        loss = losses.policy + options.value_coef * value - losses.bonus
+        if self._rescued is not None:
+            loss = loss + options.rescue_coef * losses.rescue
         self.gradients.clear()
         loss.backward()
         terms = torch.stack(

@@ -185,25 +185,28 @@ def bench_train(config: RunConfig, *, iterations: int = 6) -> list[Figure]:
         config: The run to measure; it leaves nothing behind.
         iterations: Iterations per repetition, after two that are not counted.
     """
-    rates, shares, controls = [], [], []
+    rates, shares, controls, bonuses = [], [], [], []
     for _ in range(_REPETITIONS):
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(config, Path(folder))
-            clock = Stopwatch(trainer.controller, ("observe", "observe_sums", "bonus_factor", "step"))
+            control = Stopwatch(trainer.controller, ("observe", "observe_sums", "step"))
+            bonus = Stopwatch(trainer.controller, ("bonus_factor",))
             records = trainer.iterations()
             for _ in range(2):
                 next(records)
-            clock.elapsed_s = 0.0
+            control.elapsed_s = bonus.elapsed_s = 0.0
             counted = [next(records) for _ in range(iterations)]
         rollout, update = (sum(record[f"perf/{part}_s"] for record in counted) for part in ("rollout", "update"))
         taken = sum(record["perf/agent_steps_per_s"] * _duration(record) for record in counted)
         rates.append(taken / (rollout + update))
         shares.append(100.0 * rollout / (rollout + update))
-        controls.append(100.0 * clock.elapsed_s / (rollout + update))
+        controls.append(100.0 * control.elapsed_s / (rollout + update))
+        bonuses.append(100.0 * bonus.elapsed_s / (rollout + update))
     return [
         Figure("training", "agent-steps/s", tuple(rates)),
         Figure("share of time spent playing", "%", tuple(shares)),
         Figure("share of time in observe and step", "%", tuple(controls)),
+        Figure("share of time in the weights of the bonus", "%", tuple(bonuses)),
     ]
 
 

@@ -48,10 +48,13 @@ class Loaded:
     policy: Policy
     agent_steps: int
 
-    @property
-    def contestant(self) -> Contestant:
-        """The player; those of one network have the same kind."""
-        return Contestant(self.policy, kind_of(self.config))
+    def contestant(self, *, greedy: bool = False) -> Contestant:
+        """Returns the player; those of one network have the same kind.
+
+        Args:
+            greedy: It takes its most likely actions instead of drawing them.
+        """
+        return Contestant(self.policy, kind_of(self.config), greedy)
 
 
 class Lobby:
@@ -98,20 +101,26 @@ class Lobby:
         config = self.config
         return make(config.game.name, config.evaluation_options, num_games=num_games, seed=seed, gamma=config.ppo.gamma)
 
-    def entrants(self, names: list[str]) -> dict[str, Entrant]:
+    def entrants(self, names: list[str], *, greedy: bool | None = None) -> dict[str, Entrant]:
         """Returns the players of these names, by label.
+
+        Args:
+            names: Pilots, runs, checkpoints and snapshots.
+            greedy: Whether agents take their most likely actions instead of drawing them; ``None``: as
+                ``evaluation.greedy`` of the lobby's configuration says.
 
         Raises:
             RunFolderError: A name that is nobody's, a player of another game, or two of the same label.
             CheckpointError: A checkpoint or snapshot that is missing, damaged or of another scheme.
         """
+        most_likely = self.config.evaluation.greedy if greedy is None else greedy
         found: dict[str, Entrant] = {}
         for name in names:
             if name in self.pilots and not is_run_folder(Path(name)):
                 label, entrant = name, Pilot(name)
             else:
                 loaded = self.load(name)
-                label, entrant = loaded.label, loaded.contestant
+                label, entrant = loaded.label, loaded.contestant(greedy=most_likely)
             if label in found:
                 raise RunFolderError(f"{name}: there is a player {label!r} already; name everybody once")
             found[label] = entrant
@@ -124,14 +133,15 @@ class Lobby:
             RunFolderError: A name that is nobody's, or a player of another game.
             CheckpointError: A checkpoint or snapshot that is missing, damaged or of another scheme.
         """
-        if place_of(name) is None:
+        place = place_of(name)
+        if place is None:
             raise RunFolderError(
                 f"{unknown_name('player', name, self.pilots)}, the folder of a run, RUN@STEPS, or a file in a run's "
                 f"{CHECKPOINTS}/ or {LEAGUE}/"
             )
-        loaded = load_player(name)
-        check_same_game(name, loaded.config, self._source, self.config, self.game)
-        return loaded
+        check_run_folder(place[0])
+        check_same_game(name, RunReader.config_of(place[0]), self._source, self.config, self.game)
+        return load_player(name)
 
 
 def kind_of(config: RunConfig) -> str:

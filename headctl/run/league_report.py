@@ -85,11 +85,11 @@ def report_league(run_dir: Path, games: int | None = None, seed: int | None = No
     if games is None:
         payoff = league.payoff
     else:
-        kind = kind_of(config)
-        entrants: dict[str, Entrant] = {LEARNER: Contestant(policy, kind)}
+        kind, greedy = kind_of(config), config.evaluation.greedy
+        entrants: dict[str, Entrant] = {LEARNER: Contestant(policy, kind, greedy)}
         for opponent in opponents:
             entrants[opponent.name] = (
-                opponent if isinstance(opponent, Pilot) else Contestant(thawed(policy, opponent), kind)
+                opponent if isinstance(opponent, Pilot) else Contestant(thawed(policy, opponent), kind, greedy)
             )
         payoff = payoff_between(lobby.make_game, entrants, games=games, seed=seed or config.evaluation.seed)
     league.refresh()

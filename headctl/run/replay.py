@@ -18,12 +18,13 @@ from headctl_envs.dogfight.engine import DogfightEngine
 from headctl_envs.dogfight.snapshots import Snapshot, agent_names, snapshot
 from torch import Tensor
 
+from headctl.messages import unknown_name
 from headctl.policy.actions import Actions
 from headctl.run.checkpoint import list_checkpoints, load_checkpoint
+from headctl.run.entrants import Lobby
 from headctl.run.film import Film, video_encoder
-from headctl.run.folder import check_run_folder
+from headctl.run.folder import RunFolderError, check_run_folder, is_run_folder
 from headctl.run.report import RunReader
-from headctl.run.session import Arena, match_label
 from headctl.run.trainer import load_policy
 from headctl.selfplay.catalog import make
 from headctl.selfplay.games import Observations
@@ -172,7 +173,7 @@ class Cast:
         assert isinstance(engine, DogfightEngine)  # noqa: S101 - the game of that name
         engine.auto_reset = False
         self.engine, self._seed = engine, seed
-        self.pilots = [match_label(str(run_dir)), match_label(str(run_dir) if against is None else against)]
+        self.pilots = [_label(str(run_dir)), _label(str(run_dir) if against is None else against)]
         self._agents: list[Agent] = [_RunAgent(run_dir, engine, 2 * seed)]
         self._agents.append(_opponent(run_dir, against, engine, 2 * seed + 1))
         if side == SIDES[1]:
@@ -323,12 +324,18 @@ class _PilotAgent:
         return actions, told
 
 
+def _label(player: str) -> str:
+    return Path(player).resolve().name if is_run_folder(Path(player)) else player
+
+
 def _opponent(run_dir: Path, against: str | None, engine: DogfightEngine, seed: int) -> Agent:
     if against is None:
         return _RunAgent(run_dir, engine, seed)
-    Arena(run_dir).opponents((against,))  # refuses what is neither a pilot nor a run of the same game
     if against in engine.pilot_names:
         return _PilotAgent(against, engine)
+    if not is_run_folder(Path(against)):
+        raise RunFolderError(f"{unknown_name('opponent', against, engine.pilot_names)}, or the folder of a run")
+    Lobby(RunReader.config_of(run_dir), str(run_dir)).load(against)  # refuses a run of another game
     return _RunAgent(Path(against), engine, seed)
 
 

@@ -111,6 +111,11 @@ class EvaluationSection(Section):
         max_length=1000,
     )
     options: dict[str, Any] = key({}, "options of the game that differ in evaluation from those in training")
+    greedy: bool = key(
+        False,
+        "agents take their most likely actions instead of drawing them; in a game whose best strategy is mixed this "
+        "makes them easy to beat",
+    )
     seed: Whole = key(1_000_003, "seed of the evaluation games, apart from training's", ge=0, le=SEED_MAX)
 
 

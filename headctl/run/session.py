@@ -11,15 +11,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from headctl.messages import unknown_name
 from headctl.ppo.ranks import ALONE, SAID, TIMEOUT, Ranks, RanksError, is_lost_connection, joined
-from headctl.run.agent import check_same_game, load_agent
 from headctl.run.callbacks import Callback
 from headctl.run.checkpoint import list_checkpoints
 from headctl.run.config import ConfigError, RunConfig
 from headctl.run.console import training_view
 from headctl.run.diagnosis import RunFailedError
-from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder, enter_run_folder, is_run_folder
+from headctl.run.folder import CONFIG_FILE, enter_run_folder
 from headctl.run.lines import METRICS_FILE
 from headctl.run.lock import RunLock
 from headctl.run.plots import write_plots
@@ -28,12 +26,8 @@ from headctl.run.report import RunReader, build_report
 from headctl.run.report_view import render_report
 from headctl.run.signals import answering
 from headctl.run.sitting import FINAL_EVALUATION, INTERRUPTED, Sitting, StopRequest
-from headctl.selfplay.catalog import make
-from headctl.selfplay.games import VectorGame
-from headctl.selfplay.match import PilotPlayer, Player, PolicyPlayer, play_match
-from headctl.selfplay.results import MatchResult
 
-__all__ = ["FINAL_EVALUATION", "Arena", "MetricsWriter", "StopRequest", "check_device", "match_label", "train"]
+__all__ = ["FINAL_EVALUATION", "MetricsWriter", "StopRequest", "check_device", "train"]
 
 
 def check_device(config: RunConfig) -> None:
@@ -173,60 +167,3 @@ def summarise(run_dir: Path, console: Console) -> None:
     files += list_checkpoints(run_dir)[-1:]
     console.print()
     console.print(render_report(build_report(reader), files, width=console.width))
-
-
-class Arena:
-    """The newest agent of a run, ready to play matches.
-
-    Args:
-        run_dir: The run's folder.
-
-    Raises:
-        RunFolderError: No run folder.
-        CheckpointError: No checkpoint in it.
-    """
-
-    def __init__(self, run_dir: Path) -> None:
-        check_run_folder(run_dir)
-        self.run_dir = run_dir
-        self.config = RunReader.config_of(run_dir)
-        policy, self.agent_steps = load_agent(self.config, run_dir)
-        self._player = PolicyPlayer(policy)
-        self._sample = self._make_game(1, 0)
-
-    @property
-    def pilots(self) -> tuple[str, ...]:
-        """Names of the game's scripted opponents."""
-        return tuple(self._sample.pilot_names)
-
-    def _make_game(self, num_games: int, seed: int) -> VectorGame:
-        config = self.config
-        return make(config.game.name, config.evaluation_options, num_games=num_games, seed=seed, gamma=config.ppo.gamma)
-
-    def opponents(self, names: Sequence[str]) -> dict[str, Player]:
-        """Returns the players that are meant by names of pilots or by folders of runs.
-
-        Raises:
-            RunFolderError: A name that is neither, or a run of another game.
-        """
-        return {name: self._opponent(name) for name in names or self.pilots}
-
-    def _opponent(self, name: str) -> Player:
-        if name in self.pilots:
-            return PilotPlayer(name)
-        if not is_run_folder(Path(name)):
-            raise RunFolderError(f"{unknown_name('opponent', name, self.pilots)}, or the folder of a run")
-        check_run_folder(Path(name))
-        other = RunReader.config_of(Path(name))
-        check_same_game(name, other, str(self.run_dir), self.config, self._sample)
-        return PolicyPlayer(load_agent(other, Path(name))[0])
-
-    def play(self, opponent: Player, games: int | None = None) -> MatchResult:
-        """Plays a match, half of the games from each seat; ``evaluation.games`` of them by default."""
-        settings = self.config.evaluation
-        return play_match(self._make_game, self._player, opponent, games=games or settings.games, seed=settings.seed)
-
-
-def match_label(name: str) -> str:
-    """Returns the name under which a match is kept: a pilot's own, or that of a run's folder."""
-    return Path(name).resolve().name if is_run_folder(Path(name)) else name

@@ -360,7 +360,7 @@ class Trainer:
             # Every process plays all of the games: none waits for longer than one match.
             result = evaluate_against_pilots(
                 partial(self._make_game, self.config.evaluation_options),
-                PolicyPlayer(self.policy),
+                PolicyPlayer(self.policy, greedy=settings.greedy),
                 (pilot,),
                 games=games or settings.games,
                 seed=settings.seed,

@@ -337,5 +337,11 @@ class League:
         if not all(0.0 <= share <= 1.0 + 1e-9 for share in nash.values()):
             raise ValueError(f"league.nash: {nash} is no mixture")
         ratings = {str(name): Rating.from_plain(rating) for name, rating in state["ratings"].items()}
+        for name, rating in ratings.items():
+            if rating.name != name:
+                raise ValueError(f"league.ratings.{name}: is the rating of {rating.name!r}")
+        drawn = state["next_opponents"]
+        if not isinstance(drawn, list) or not all(isinstance(name, str) for name in drawn):
+            raise ValueError(f"league.next_opponents: expected a list of names, got {drawn!r}")
         self.payoff, self.elo, self._gate, self.nash, self.ratings = payoff, elo, gate, nash, ratings
-        self.next_opponents = [str(name) for name in state["next_opponents"]]
+        self.next_opponents = list(drawn)

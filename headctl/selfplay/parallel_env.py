@@ -214,6 +214,26 @@ class ParallelEnvGame:
                 self._history[name] = kept = grown
             kept[self._lengths, np.arange(self.num_games)] = action
 
+    def _decisions(self, history: Mapping[str, torch.Tensor], longest: int) -> dict[str, np.ndarray]:
+        """Returns the decisions of the running episodes that a state holds.
+
+        Raises:
+            ValueError: Other heads, shapes or kinds of number than this game's actions have, or numbers that are none.
+        """
+        if longest and set(history) != set(self.action_space.spaces):
+            raise ValueError(f"history: the state is of the heads {sorted(history)}, here are {[*self.action_space]}")
+        found = {name: kept.numpy() for name, kept in history.items()}
+        for name, kept in found.items():
+            action = self._arrays[ACTION + name]
+            if kept.shape != (longest, *action.shape) or kept.dtype != action.dtype:
+                raise ValueError(
+                    f"history.{name}: expected {action.dtype} {[longest, *action.shape]}, got {kept.dtype} "
+                    f"{list(kept.shape)}"
+                )
+            if not np.isfinite(kept).all():
+                raise ValueError(f"history.{name}: some of its numbers are not finite")
+        return found
+
     def _episode_seed(self, game: int, episode: int) -> int:
         return episode_seed(self._seed, game, episode)
 
@@ -304,18 +324,18 @@ class ParallelEnvGame:
             What the seats see now.
 
         Raises:
-            ValueError: A state of another number of games.
+            ValueError: A state of another number of games, or decisions that are none of this game's.
             GameFaultError: An environment has raised.
         """
         if len(state["episodes"]) != self.num_games:
             raise ValueError(f"num_games: the state is of {len(state['episodes'])} games, here are {self.num_games}")
+        lengths = [int(steps) for steps in state["lengths"]]
+        history = self._decisions(state["history"], max(lengths))
         self._seed = int(state["seed"])
         self._random.bit_generator.state = state["random"]
         self.set_progress(float(state["progress"]))
-        history = {name: kept.numpy() for name, kept in state["history"].items()}
         self._history = {name: kept.copy() for name, kept in history.items()}
         self._episodes[:] = np.asarray(state["episodes"]) - 1
-        lengths = [int(steps) for steps in state["lengths"]]
         repeated = self._try(lambda: self._block.replay(self._seed, history, lengths))
         same = np.array_equal(self._arrays["observation"], state["observation"].numpy(), equal_nan=True)
         if repeated < self.num_games or not same:

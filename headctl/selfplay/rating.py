@@ -61,10 +61,14 @@ class Rating:
         """Returns what ``dataclasses.asdict`` made plain data of.
 
         Raises:
-            ValueError: Something else, such as a name for a number.
+            TypeError: Something that is no name in the place of the name, or no whole number in that of the games.
+            ValueError: Something else that is no rating, such as a name for a number.
         """
+        name, games = state["name"], state["games"]
+        if not isinstance(name, str) or not isinstance(games, int):
+            raise TypeError(f"a rating needs a name and a whole number of games, got {name!r} and {games!r}")
         numbers = {key: float(value) for key, value in state.items() if key not in ("name", "games")}
-        return cls(name=str(state["name"]), games=int(state["games"]), **numbers)
+        return cls(name=name, games=games, **numbers)
 
 
 def bradley_terry(payoff: PayoffMatrix, *, anchor: str | None = None, prior_draws: float = PRIOR_DRAWS) -> list[Rating]:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from headctl_envs.dogfight.config import STARTS, DogfightConfig, OptionError, heads
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -47,6 +47,12 @@ def test_every_option_has_a_unit_and_a_meaning():
         ({"start": {"neutral": "much"}}, "start.neutral = 'much' is not a number"),
         ({"start": {"neutral": 0.0}}, "no positive weight"),
         ({"start": 3}, "start = 3 must be a name or a mapping"),
+        ({"start": {"neutral": 1e308, "random": 1e308}}, "weights too large to add up"),
+        ({"start": {"neutral": 10**400}}, "start.neutral = 1000.* is not a number"),
+        ({"gun_rounds": 10**400}, "gun_rounds is out of range; allowed: a whole number from 0 to 100000"),
+        ({"team_size": 5}, "team_size = 5 is out of range; allowed: a whole number from 1 to 4"),
+        (None, "options = None must be a mapping"),
+        ([1], r"options = \[1\] must be a mapping"),
     ],
 )
 def test_wrong_options_get_one_clear_line(options, message):
@@ -63,6 +69,7 @@ def test_numbers_may_come_as_strings_and_whole_numbers_as_floats():
 
 
 @given(st.dictionaries(st.sampled_from(STARTS), st.floats(0.01, 100), min_size=1))
+@settings(deadline=None)  # a busy machine is no reason to fail
 def test_start_weights_become_probabilities(weights):
     config = DogfightConfig(start=weights)
     assert sum(config.start_probabilities) == pytest.approx(1.0)
@@ -74,6 +81,7 @@ BOUNDED = [item for item in dataclasses.fields(DogfightConfig) if "low" in item.
 
 
 @given(st.sampled_from(BOUNDED), st.floats(1e-3, 1e6))
+@settings(deadline=None)  # a busy machine is no reason to fail
 def test_every_bound_is_kept(item, beyond):
     for value in (item.metadata["low"] - beyond, item.metadata["high"] + beyond):
         with pytest.raises(OptionError, match=f"{item.name} = "):

@@ -188,8 +188,9 @@ def test_wrong_options_are_told():
         dogfight_v0.parallel_env(gun_round=3)
     with pytest.raises(ValueError, match=r"render_mode: 'humann'\. Did you mean 'human'"):
         dogfight_v0.parallel_env(render_mode="humann")
-    with pytest.raises(ValueError, match="max_decisions = 0"):
-        dogfight_v0.parallel_env(max_cycles=0)
+    for cycles in (0, -1, 2**31, 10**12):
+        with pytest.raises(OptionError, match=f"max_cycles = {cycles} is out of range; allowed: None, or a"):
+            dogfight_v0.parallel_env(max_cycles=cycles)
 
 
 def test_calls_out_of_order_and_arguments_of_the_wrong_kind_are_told():

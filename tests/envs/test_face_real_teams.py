@@ -1,6 +1,9 @@
 """Two and four a side through the PettingZoo face, with the engine itself: spaces, stories, pictures and replays."""
 
 import math
+import pickle
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from headctl_envs.dogfight.config import CAUSES, OUTCOMES, DogfightConfig
 from headctl_envs.dogfight.engine import DogfightEngine
 from headctl_envs.dogfight.face import INFO_KEYS
 from headctl_envs.dogfight.snapshots import FlareTrails, rotated, snapshot
-from pettingzoo.test import api_test, parallel_api_test, seed_test
+from pettingzoo.test import api_test, max_cycles_test, parallel_api_test, render_test, seed_test
 
 from tests.helpers.acmi_reader import read_acmi
 from tests.helpers.dogfights import actions, engine_with
@@ -19,6 +22,18 @@ from tests.helpers.flight_probe import aircraft
 STYLE = "ignore:(Observation space|Action space|Observation is not)"
 LAYOUTS = [{}, {"action_layout": "multidiscrete"}, {"action_layout": "flat", "observe_masks": True}]
 CLOSE = {"start": "in_zone", "gun_half_angle_deg": 5.0, "time_limit_s": 60.0}
+
+
+def legal_action(env, agent, rng):
+    """A random action among the legal ones, in any layout."""
+    masks = env.action_mask(agent)
+    if "mask_maneuver" in masks:
+        choices = {head: rng.choice(np.flatnonzero(masks[f"mask_{head}"])) for head in ("maneuver", "weapon")}
+        return {**choices, "params": rng.uniform(-1, 1, 3).astype(np.float32)}
+    if "action_mask" in masks:
+        return rng.choice(np.flatnonzero(masks["action_mask"]))
+    parts = np.split(masks["mask_action"], np.cumsum(env.action_space(agent).nvec)[:-1])
+    return np.array([rng.choice(np.flatnonzero(part)) for part in parts])
 
 
 def flown(env, pilot="pursuit"):
@@ -36,6 +51,52 @@ def test_pettingzoo_accepts_teams_in_every_layout(options, team_size):
     parallel_api_test(dogfight_v0.parallel_env(**settings), num_cycles=100)
     api_test(dogfight_v0.env(**settings), num_cycles=20)
     seed_test(lambda: dogfight_v0.env(**settings), num_cycles=10)
+
+
+def course(env, seed, episodes=2):
+    """Everything that whole episodes tell, with random actions among the legal ones."""
+    rng = np.random.default_rng(0)
+    told = []
+    for episode in range(episodes):
+        told.append((*env.reset(seed=seed if episode == 0 else None), env.state()))
+        while env.agents:
+            told.append((*env.step({agent: legal_action(env, agent, rng) for agent in env.agents}), env.state()))
+    return told
+
+
+@pytest.mark.parametrize("team_size", [1, 2, 4])
+@pytest.mark.parametrize("options", LAYOUTS, ids=lambda options: options.get("action_layout", "dict"))
+def test_length_limits_pictures_and_copies_in_every_layout(options, team_size, monkeypatch):
+    pytest.importorskip("pygame", reason="pygame is not installed")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    settings = {"team_size": team_size, "start": "in_zone", **options}
+    max_cycles_test(
+        SimpleNamespace(
+            parallel_env=partial(dogfight_v0.parallel_env, **settings), env=partial(dogfight_v0.env, **settings)
+        )
+    )
+    render_test(lambda render_mode: dogfight_v0.env(render_mode=render_mode, decision_period_s=0.02, **settings))
+    env = dogfight_v0.parallel_env(max_cycles=15, **settings)
+    env.reset(seed=5)
+    env.step({})
+    copy = pickle.loads(pickle.dumps(env))  # noqa: S301  - one's own bytes
+    assert copy.possible_agents == env.possible_agents
+    assert copy.agents == []
+    np.testing.assert_equal(course(copy, 3), course(env, 3))
+
+
+@pytest.mark.parametrize("team_size", [2, 4])
+@pytest.mark.parametrize("options", LAYOUTS, ids=lambda options: options.get("action_layout", "dict"))
+def test_whole_fights_repeat_in_two_instances_and_in_one_that_is_seeded_again(options, team_size):
+    deadly = {"gun_half_angle_deg": 45.0, "gun_interlock_deg": 45.0, "gun_damage_per_s": 5.0, "time_limit_s": 10.0}
+    settings = {"team_size": team_size, **CLOSE, **deadly, **options}
+    one, two = dogfight_v0.parallel_env(**settings), dogfight_v0.parallel_env(**settings)
+    first = course(one, 7)
+    np.testing.assert_equal(course(two, 7), first)
+    np.testing.assert_equal(course(one, 7), first)
+    other = course(one, 8)
+    assert len(other) != len(first) or not np.array_equal(other[0][2], first[0][2])
+    assert any(len(step) == 6 and any(step[2].values()) for step in first), "somebody dies"
 
 
 @pytest.mark.parametrize("team_size", [2, 4])

@@ -44,14 +44,16 @@ def test_straight_fliers_are_hit_inside_two_fifths_of_the_reach(aspect):
 
 @pytest.mark.parametrize("aspect", ASPECTS)
 def test_the_reach_is_where_shots_at_straight_fliers_begin_to_fail(aspect):
-    assert shots(sample(aspect, 0.6)).mean() >= 0.8
-    assert shots(sample(aspect, 1.25)).mean() <= 0.2
+    assert shots(sample(aspect, 0.9)).mean() >= 0.95
+    assert shots(sample(aspect, 1.1)).mean() <= 0.05
 
 
 def test_a_six_g_notch_defeats_shots_from_beyond_four_fifths_of_the_reach():
-    rates = np.array([[shots(sample(a, share), "notch").mean() for share in (0.82, 0.9, 1.0)] for a in ASPECTS])
-    assert rates.mean() < 0.20
-    assert rates[1:].mean() < 0.10  # from all but dead astern it hardly ever fails
+    rates = np.array(
+        [[shots(sample(a, share, games=100), "notch").mean() for share in (0.81, 0.9, 1.0)] for a in ASPECTS]
+    )
+    assert rates.max() < 0.20
+    assert rates.mean() < 0.05
     # Physics, not a rule: near shots hit the same target.
     assert np.mean([shots(sample(a, 0.15), "notch").mean() for a in ASPECTS]) > 0.8
 
@@ -175,6 +177,47 @@ def test_a_rear_aspect_missile_sees_only_from_behind():
     assert not legal(geometry(2500.0, 180.0), missile="rear_aspect")[1]
 
 
+@pytest.mark.parametrize("missile", list(MISSILES))
+def test_what_the_mask_allows_hits_a_straight_flier_and_what_it_forbids_misses(missile):
+    """The envelope of each type against its flights: any aspect, up to twice the reach."""
+    rng = np.random.default_rng(5)
+    aspects = np.degrees(np.arccos(rng.uniform(-1, 1, 400)))
+    flown = [
+        geometry(
+            3000.0,
+            aspect * rng.choice([-1, 1]),
+            altitude=rng.uniform(3000, 7000),
+            speed=rng.uniform(220, 290),
+            target_speed=rng.uniform(220, 280),
+        )
+        for aspect in aspects
+    ]
+    share = rng.uniform(0.2, 1.6, len(flown))
+    for pair, reach, part in zip(flown, reaches(flown, missile=missile), share, strict=True):
+        pair[1][0] = part * reach
+    engine = engine_with(flown, missiles=1, missile=missile)
+    engine.state["lock_s"].fill_(1.0)
+    may = engine.observe().masks["weapon"][:, 0, MISSILE].numpy()
+    hit = shots(flown, missile=missile)
+    assert may.sum() > 60
+    edge = np.abs(share - 1.0) < 0.1  # the reach is a fit, within some percent
+    assert hit[may & ~edge].mean() >= 0.98
+    assert not hit[share > 1.1].any()
+    seen = aspects <= MISSILES[missile].aspect_max_deg
+    assert not may[~seen].any()
+    assert not hit[~seen].any()
+    assert may[seen & (share > 0.6) & (share < 1.0)].all()
+
+
+def test_a_rear_aspect_missile_loses_a_target_that_turns_its_side_to_it():
+    pairs = sample(0.0, 0.6, games=60)
+    kept, lost = (shots(pairs, "notch", missile=name).mean() for name in ("all_aspect", "rear_aspect"))
+    assert kept > lost + 0.1
+    # The same turn away from it shows it the tail: then both see him.
+    for name in MISSILES:
+        assert shots(pairs, "extend", missile=name).mean() >= 0.95
+
+
 def test_the_lock_takes_half_a_second_and_is_lost_with_the_view():
     engine = engine_with([geometry(2000.0, 0.0)], missiles=2)
     found = []
@@ -221,40 +264,6 @@ def test_an_illegal_launch_is_hold_and_is_counted():
         assert torch.equal(one.observation, two.observation)
         assert torch.equal(one.reward, two.reward)
     assert engine.pop_statistics()["illegal_actions"] == 0.5
-
-
-def decoyed(games, target, missile_place, **options):
-    """Share of missiles that one flare of seat 1 decoys."""
-    engine = engine_with([[aircraft(altitude=9000.0), target]] * games, missiles=1, flares=4, **options)
-    velocity = -np.array(missile_place) / np.linalg.norm(missile_place) * 600.0
-    for game in range(games):
-        at = np.array(target[:3]) + missile_place
-        put_missile(engine, game, position=at, velocity=velocity, age=3.0, seeker=velocity / 600.0)
-    engine.step(actions(engine, weapon=[HOLD, FLARE]))
-    assert (engine.state["flares"][:, 1] == 3).all()
-    return float((engine.state["missiles"][:, 0, 0, MISSILE_FIELDS["phase"]] != 1.0).float().mean()), engine
-
-
-def test_flares_decoy_with_the_documented_probability():
-    cold = aircraft(lever=0.5)
-    ahead, _ = decoyed(2000, cold, (2500.0, 0.0, 0.0))
-    assert ahead == pytest.approx(TYPE.decoy_probability, abs=0.035)
-    astern, _ = decoyed(2000, cold, (-2500.0, 0.0, 0.0))
-    assert astern == pytest.approx(0.7 * TYPE.decoy_probability, abs=0.035)
-    burning, _ = decoyed(2000, aircraft(lever=1.0), (-2500.0, 0.0, 0.0))
-    assert burning == pytest.approx(0.49 * TYPE.decoy_probability, abs=0.035)
-    late, _ = decoyed(500, cold, (190.0, 0.0, 0.0))
-    assert late == 0.0
-
-
-def test_a_flare_costs_its_price_and_the_dispenser_needs_its_time():
-    _, engine = decoyed(1, aircraft(), (2500.0, 0.0, 0.0), shaping_weight=0.0)
-    assert engine.reward_terms[0].tolist() == pytest.approx([0, 0, 0, 0.005, 0], abs=1e-7)
-    found = []
-    for _ in range(3):
-        found.append(bool(engine.current().masks["weapon"][0, 1, FLARE]))
-        engine.step(actions(engine))
-    assert found == [False, False, True]
 
 
 def test_missiles_kill_each_others_shooters_at_the_same_time():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from headctl_envs.dogfight.config import DogfightConfig
-from headctl_envs.dogfight.engine import DogfightEngine
+from headctl_envs.dogfight.engine import GAMES_PER_THREAD, DogfightEngine
 
 from tests.helpers.dogfights import copied, random_actions, seats_of
 
@@ -42,6 +42,25 @@ def test_a_game_of_teams_does_not_depend_on_its_batch(team):
             assert torch.equal(engine.state["missiles"][0], batch.state["missiles"][i])
     assert ended >= 5
     assert launched > 20
+
+
+@pytest.mark.parametrize("team", [1, 2, 4])
+def test_a_large_batch_plays_the_games_of_its_parts(team):
+    """Of any size: threads take their games in shares of ``GAMES_PER_THREAD``, and the last share is not full."""
+    sizes = (GAMES_PER_THREAD - 1, GAMES_PER_THREAD + 1, 1, 7)
+    config = DogfightConfig(team_size=team, **FULL)
+    batch = DogfightEngine(config, num_games=sum(sizes))
+    parts = [DogfightEngine(config, num_games=size, game_offset=sum(sizes[:place])) for place, size in enumerate(sizes)]
+    for engine in (batch, *parts):
+        engine.reset(seed=3)
+    ended = 0
+    for _ in range(140):
+        step = copied(batch.step(fight(batch)))
+        ended += int((step.outcome > 0).sum())
+        pieces = [copied(engine.step(fight(engine))) for engine in parts]
+        for name in COMPARED:
+            assert torch.equal(torch.cat([getattr(piece, name) for piece in pieces]), getattr(step, name)), name
+    assert ended > len(sizes)
 
 
 @pytest.mark.parametrize("team", [1, 2, 4])

@@ -208,9 +208,9 @@ def test_rewards_are_zero_sum_between_teams_and_shared_in_them(team):
     assert deaths > 40
 
 
-@pytest.mark.parametrize("gamma", [1.0, 0.97])
-def test_shaping_telescopes_over_a_team_fight(gamma):
-    options = {"gamma": gamma, "time_limit_s": 40.0, "team_size": 2}
+@pytest.mark.parametrize(("gamma", "team"), [(1.0, 2), (0.97, 2), (0.97, 4)])
+def test_shaping_telescopes_over_a_team_fight(gamma, team):
+    options = {"gamma": gamma, "time_limit_s": 40.0, "team_size": team}
     engine = DogfightEngine(DogfightConfig(**options), num_games=150)
     engine.reset(seed=8)
     first = engine.state["potential"].double().clone()

@@ -194,6 +194,38 @@ def test_adam_in_one_piece_is_torchs_and_reads_its_state_as_torchs_reads_its():
     assert flat.state_dict()["state"][0]["step"].item() == 5.0
 
 
+@pytest.mark.parametrize("frozen", [[0], [1, 2], [0, 3], [0, 1, 2, 3]])
+@pytest.mark.parametrize("way", ["requires no gradient", "in no group"])
+def test_what_is_frozen_later_is_not_carried_on_by_its_momentum(frozen, way):
+    ours, theirs = two_layers(), two_layers()
+    flat, plain = flat_adam(ours), torch.optim.Adam(theirs.parameters(), lr=1e-2, eps=1e-5)
+    descend(ours, flat, 3)
+    descend(theirs, plain, 3)
+    mine, right = list(ours.parameters()), list(theirs.parameters())
+    before, remembered = [weight.detach().clone() for weight in mine], deepcopy(flat.state_dict()["state"])
+    for number in frozen:
+        right[number].grad = None  # what torch's own leaves alone
+        right[number].requires_grad_(False)
+        if way == "requires no gradient":
+            mine[number].requires_grad_(False)
+        else:
+            flat.param_groups[0]["params"] = [
+                each for each in flat.param_groups[0]["params"] if each is not mine[number]
+            ]
+    for layers, optimizer in ((ours, flat), (theirs, plain)):
+        if len(frozen) < len(mine):
+            descend(layers, optimizer, 2)
+        else:
+            optimizer.step()
+    for number, (weight, expected) in enumerate(zip(mine, right, strict=True)):
+        assert torch.equal(weight, before[number]) == (number in frozen)
+        torch.testing.assert_close(weight, expected, rtol=1e-6, atol=1e-7)
+    for number in frozen:
+        kept = flat.state[mine[number]]
+        assert torch.equal(kept["exp_avg"], remembered[number]["exp_avg"])
+        assert torch.equal(kept["exp_avg_sq"], remembered[number]["exp_avg_sq"])
+
+
 def test_a_step_that_is_to_be_left_out_changes_nothing():
     layers = two_layers()
     optimizer = flat_adam(layers)

@@ -185,6 +185,17 @@ def test_an_update_stops_after_the_epoch_that_moved_too_far(target_kl, updates):
     assert metrics["ppo/updates"] == updates
 
 
+def test_an_update_stops_by_the_mean_divergence_of_an_epoch():
+    def updates(**options):
+        learner = make_learner(COIN, {}, minibatch_size=32, learning_rate=1e-2, **options)
+        return update(learner, coin_rollout(learner.policy))
+
+    moved = updates(epochs=1, target_kl=None)["ppo/approx_kl"]
+    assert moved > 1e-5
+    assert updates(epochs=5, target_kl=0.99 * moved)["ppo/updates"] == 4  # one epoch
+    assert updates(epochs=5, target_kl=1.01 * moved)["ppo/updates"] > 4
+
+
 def test_gradient_clipping_bounds_the_policy_and_leaves_the_controller_alone():
     moved, learned, norms = [], [], []
     for max_grad_norm in (1e-9, 1e9):
@@ -328,5 +339,16 @@ def test_parts_of_the_network_that_are_frozen_stay_as_they_are():
         parameter.requires_grad_(False)
     before = {name: entry.clone() for name, entry in learner.policy.state_dict().items()}
     update(learner, coin_rollout(learner.policy))
+    for name, entry in learner.policy.state_dict().items():
+        assert torch.equal(entry, before[name]) == name.startswith(("trunk", "normalizer")), name
+
+
+def test_parts_that_have_moved_stay_as_they_are_once_they_are_frozen():
+    learner = make_learner(COIN, {}, epochs=2, minibatch_size=32, learning_rate=1e-2)
+    update(learner, coin_rollout(learner.policy))
+    for parameter in learner.policy.trunk.parameters():
+        parameter.requires_grad_(False)
+    before = {name: entry.clone() for name, entry in learner.policy.state_dict().items()}
+    update(learner, coin_rollout(learner.policy, seed=2))
     for name, entry in learner.policy.state_dict().items():
         assert torch.equal(entry, before[name]) == name.startswith(("trunk", "normalizer")), name

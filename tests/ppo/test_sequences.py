@@ -250,6 +250,31 @@ def test_a_burn_in_brings_stale_memories_up_to_date():
     assert by_steps[0] > 1.5 * by_steps[1] > 1.5 * by_steps[2]
 
 
+def test_a_burn_in_that_sees_an_episode_begin_knows_all_of_it():
+    # However stale the memory is that the burn-in starts from, it is emptied where the episode begins.
+    learner = make_learner("categorical")
+    policy = learner.policy
+    rollout = play(policy, {"weapon": 4})
+    with torch.no_grad():
+        for weight in policy.memory.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(4)))
+    known = 0
+    for batch in minibatches(learner, rollout, 10**6, Cut(4, 4)):
+        starts = policy._refreshed(batch.sequences)
+        for start, seen in zip(starts, batch.observation.view(4, -1, FEATURES)[0], strict=True):
+            step, row = (rollout.observation == seen).all(-1).nonzero()[0].tolist()
+            begins = [each for each in range(max(step - 4, 0), step) if rollout.fresh[each, row]]
+            if not begins or rollout.fresh[step, row]:
+                continue
+            state = policy.initial_state(1)
+            for earlier in range(begins[-1], step):
+                state = policy.step(rollout.observation[earlier, row : row + 1], state)[2]
+            torch.testing.assert_close(start, state[0], rtol=0.0, atol=1e-6)
+            assert (start - rollout.state[step, row]).abs().max() > 1e-2  # what the rollout remembered is stale
+            known += 1
+    assert known >= 5
+
+
 @pytest.mark.parametrize("layout", ["everything", "categorical"])
 def test_an_update_moves_every_part_of_the_network(layout):
     learner = make_learner(layout, epochs=2, minibatch_size=24, learning_rate=1e-3, cut=Cut(4, 2), target_kl=None)

@@ -14,12 +14,12 @@ import torch
 
 from headctl.run.agent import load_policy
 from headctl.run.anchors import load_anchors
+from headctl.run.arena import Arena
 from headctl.run.checkpoint import CheckpointError, list_checkpoints, load_checkpoint
 from headctl.run.config import ConfigError, parse_config, to_yaml
 from headctl.run.exploit import exploit
 from headctl.run.folder import create_run_folder
 from headctl.run.replay import record
-from headctl.run.session import Arena
 from headctl.run.trainer import Trainer
 from headctl.selfplay.answers import exact_exploitability
 from headctl.selfplay.league import Snapshot

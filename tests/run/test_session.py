@@ -2,14 +2,13 @@ import json
 import signal
 
 import pytest
-from headctl_envs.dogfight.names import PILOTS
 
 from headctl.run.config import parse_config
-from headctl.run.folder import RunFolderError, create_run_folder
+from headctl.run.folder import create_run_folder
 from headctl.run.metrics import METRICS, find_metric, read_metrics
 from headctl.run.report import RunReader
 from headctl.run.report_view import make_console
-from headctl.run.session import Arena, match_label, stop_on_signal, train
+from headctl.run.session import stop_on_signal, train
 
 TINY = """
 total_steps: 1500
@@ -61,7 +60,6 @@ def test_a_training_leaves_a_whole_run_behind(run, capsys):
     reader = RunReader(run)
     assert reader.finished
     assert set(reader.heads) == {"maneuver", "weapon", "params"}
-    assert set(reader.evaluations()) == set(PILOTS)
     assert all(score.games == 8 for _, score in reader.evaluations().values())
     for file in ("report/heads.png", "report/learning.png", "eval/final.json", "version.txt"):
         assert (run / file).stat().st_size > 0
@@ -132,24 +130,3 @@ def test_the_second_signal_ends_at_once():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_matches_against_pilots_and_runs(run):
-    arena = Arena(run)
-    assert arena.agent_steps == RunReader(run).agent_steps
-    opponents = arena.opponents(["straight", str(run)])
-    results = [arena.play(opponent, 6) for opponent in opponents.values()]
-    assert [result.games for result in results] == [6, 6]
-    assert arena.play(opponents["straight"], 6) == results[0]
-    assert list(arena.opponents([])) == list(PILOTS)
-    assert match_label(str(run)) == "run"
-    assert match_label("pursuit") == "pursuit"
-    with pytest.raises(RunFolderError, match="Did you mean 'pursuit'"):
-        arena.opponents(["persuit"])
-
-
-def test_runs_of_different_games_do_not_meet(run, tmp_path):
-    config = parse_config(TINY, ["game.options.maneuvers=basic7"])
-    create_run_folder(tmp_path / "other", config)
-    with pytest.raises(RunFolderError, match="another game"):
-        Arena(run).opponents([str(tmp_path / "other")])

@@ -165,6 +165,33 @@ def test_a_league_goes_on_from_its_state():
     assert one.metrics([], {}, 40).keys() == other.metrics([], {}, 40).keys()
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"next_opponents": ["fighter", ["fighter"]]}, r"league\.next_opponents: expected a list of names"),
+        ({"next_opponents": "fighter"}, r"league\.next_opponents: expected a list of names"),
+        ({"nash": {"fighter": 1.5}}, r"league\.nash"),
+    ],
+)
+def test_a_state_with_something_else_in_the_place_of_names_is_refused(change, told):
+    league = league_of()
+    before = repr(league.state_dict())
+    with pytest.raises(ValueError, match=told):
+        league.load_state_dict(league.state_dict() | change)
+    assert repr(league.state_dict()) == before
+
+
+@pytest.mark.parametrize("changed", ["somebody", ["pursuit"], 3])
+def test_a_rating_under_another_name_is_refused(changed):
+    league = league_of(ages=(0, 10))
+    league.record({name(0): MatchResult(3, 1, 1)}, 50)
+    league.refresh()
+    state = league.state_dict()
+    state["ratings"][name(0)]["name"] = changed
+    with pytest.raises((ValueError, TypeError), match="rating"):
+        league.load_state_dict(state)
+
+
 def test_a_state_of_other_players_is_refused_and_an_empty_one_begins_anew():
     league = league_of()
     state = league_of(ages=(0, 10)).state_dict()

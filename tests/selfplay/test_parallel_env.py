@@ -367,3 +367,25 @@ def test_describing_a_game_tells_its_heads():
     assert describe_parallel_env(MatrixGame, {"payoff": [[0, 1], [-1, 0]], "head": None}) == {
         "action": {"kind": "categorical", "choices": 2}
     }
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda kept: kept.half() if kept.is_floating_point() else kept.to(torch.int32), "expected (float32|int64)"),
+        (lambda kept: kept[:-1], "expected"),
+        (lambda kept: kept.unsqueeze(-1).expand(*kept.shape, 2), "expected"),
+    ],
+)
+def test_decisions_of_another_shape_or_kind_are_refused_and_nothing_changes(change, told):
+    game = make(Skirmish, num_games=2)
+    play(game, 5)
+    state = game.state_dict()
+    for head in state["history"]:
+        damaged = state | {"history": state["history"] | {head: change(state["history"][head])}}
+        with pytest.raises(ValueError, match=rf"history\.{head}: {told}"):
+            game.load_state_dict(damaged)
+        with pytest.raises(ValueError, match="history: the state is of the heads"):
+            game.load_state_dict(state | {"history": {head: state["history"][head]}})
+    assert repr(game.state_dict()) == repr(state)
+    play(game, 5)

@@ -227,6 +227,8 @@ class DogfightConfig:
         Raises:
             OptionError: If an option is unknown (the message names the likely one) or a value is not allowed.
         """
+        if not isinstance(options, Mapping):
+            raise OptionError(f"options = {options!r} must be a mapping from names to values")
         known = tuple(item.name for item in fields(cls))
         for name in options:
             if name not in known:
@@ -316,6 +318,8 @@ def _checked_number(item: Field[Any], value: Any) -> float | int:
     allowed = f"allowed: {kind} from {low:g} to {high:g} ({item.metadata['unit']})"
     try:
         number = math.nan if isinstance(value, bool) else float(value)
+    except OverflowError:
+        raise OptionError(f"{item.name} is out of range; {allowed}") from None
     except (TypeError, ValueError):
         raise OptionError(f"{item.name} = {value!r} is not {kind}; {allowed}") from None
     if not math.isfinite(number) or (whole and number != int(number)):
@@ -341,13 +345,15 @@ def _start(value: Any) -> dict[str, float] | str:
             raise _unknown("name in start", name, STARTS)
         try:
             number = float(weight)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise OptionError(f"start.{name} = {weight!r} is not a number; allowed: a weight >= 0") from None
         if not (math.isfinite(number) and number >= 0.0):
             raise OptionError(f"start.{name} = {weight!r} is out of range; allowed: a weight >= 0")
         weights[str(name)] = number
     if sum(weights.values()) <= 0.0:
         raise OptionError(f"start = {dict(value)!r} has no positive weight")
+    if not math.isfinite(sum(weights.values())):
+        raise OptionError(f"start = {dict(value)!r} has weights too large to add up")
     return weights
 
 

@@ -16,6 +16,15 @@ import warp as wp
 from torch import Tensor
 
 from headctl_envs.dogfight import kernels, pilots
+from headctl_envs.dogfight.arguments import (
+    LARGEST,
+    check_action,
+    device_of,
+    options_of,
+    share,
+    stored_tensors,
+    whole_number,
+)
 from headctl_envs.dogfight.blocks import Seen
 from headctl_envs.dogfight.buffers import Buffers, view_of
 from headctl_envs.dogfight.config import PARAMS, PILOTS, WEAPONS, DogfightConfig
@@ -59,7 +68,8 @@ class DogfightEngine:
         auto_reset: Whether a game that ends begins anew in the same step; if false, ``reset`` must follow any end.
 
     Raises:
-        ValueError: If ``num_games`` or ``max_decisions`` is smaller than 1.
+        ValueError: If a number is not whole or out of its range, or there is no such device.
+        TypeError: If ``config`` is no :class:`DogfightConfig`.
     """
 
     def __init__(
@@ -73,19 +83,18 @@ class DogfightEngine:
         max_decisions: int | None = None,
         total: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        if num_games < 1:
-            raise ValueError(f"num_games = {num_games} must be at least 1")
-        if max_decisions is not None and max_decisions < 1:
-            raise ValueError(f"max_decisions = {max_decisions} must be at least 1")
-        self.config = config if config is not None else DogfightConfig()
-        self.num_games = num_games
+        self.config = options_of(config)
+        self.num_games = num_games = whole_number("num_games", num_games, low=1, high=LARGEST)
+        if max_decisions is not None:
+            max_decisions = whole_number("max_decisions", max_decisions, low=1, high=LARGEST)
+        game_offset = whole_number("game_offset", game_offset, low=0, high=LARGEST - num_games)
         self.agents = self.config.agents
         self.num_seats = self.config.num_seats
         self.seat_sides = tuple(seat // self.config.team_size for seat in range(self.num_seats))
         self.feature_names = feature_names(self.config)
         self.observation_dim = len(self.feature_names)
         self.pilot_names = PILOTS
-        self.device = torch.device(device)
+        self.device = device_of(device)
         self.action_space = gymnasium.spaces.Dict(
             {
                 "maneuver": gymnasium.spaces.Discrete(len(self.config.library)),
@@ -94,7 +103,7 @@ class DogfightEngine:
             }
         )
         self.auto_reset = True
-        self._seed = seed
+        self._seed = whole_number("seed", seed)
         self._total = total
         self._progress = 0.0
         self._started = False
@@ -140,9 +149,9 @@ class DogfightEngine:
         def record(kernel: Any, inputs: list[Any], threads: int = self.num_games) -> Any:
             return wp.launch(kernel, dim=threads, inputs=inputs, device=self._warp_device, record_cmd=True)
 
-        share = GAMES_PER_THREAD if self.device.type == "cpu" else 1
-        step = [arena, rules, airframes, actions["step"], results, seen, weight, seed, share]
-        self._launch_step = record(advance, step, -(-self.num_games // share))
+        each = GAMES_PER_THREAD if self.device.type == "cpu" else 1
+        step = [arena, rules, airframes, actions["step"], results, seen, weight, seed, each]
+        self._launch_step = record(advance, step, -(-self.num_games // each))
         arenas, books, returned, rows = (
             wp.array([struct], dtype=type_, device=self._warp_device)
             for struct, type_ in ((arena, Arena), (rules, Rules), (results, Results), (seen, Seen))
@@ -180,9 +189,12 @@ class DogfightEngine:
 
         Returns:
             Observations and masks of the first decisions.
+
+        Raises:
+            ValueError: If the seed is not a whole number.
         """
         if seed is not None or not self._started:
-            self._seed = self._seed if seed is None else seed
+            self._seed = self._seed if seed is None else whole_number("seed", seed)
             self.state["episode"].fill_(-1)
             self.state["counts"].zero_()
         self._write_scalars()
@@ -212,8 +224,11 @@ class DogfightEngine:
 
         Raises:
             RuntimeError: If ``reset`` was never called, or not since a game ended where ``auto_reset`` is false.
-            ValueError: If a head is missing or a tensor has the wrong shape or kind of number.
+            ValueError: If a head is missing, or is no tensor of the right shape and kind of number.
+            TypeError: If ``actions`` is no mapping.
         """
+        if not isinstance(actions, Mapping):
+            raise TypeError(f"actions = {actions!r} is no mapping from heads to tensors")
         if not self._started:
             raise RuntimeError("step() before reset(): call reset() once first")
         out = self._results
@@ -223,10 +238,7 @@ class DogfightEngine:
             given = actions.get(head)
             if given is None:
                 raise ValueError(f"actions lack the head {head!r}; needed: {', '.join(self._actions['step'])}")
-            if given.shape != buffer.shape:
-                raise ValueError(f"actions[{head!r}] has shape {tuple(given.shape)}, needed {tuple(buffer.shape)}")
-            if buffer.dtype == torch.int64 and (given.is_floating_point() or given.is_complex()):
-                raise ValueError(f"actions[{head!r}] is {given.dtype}, needed an integer type")
+            check_action(head, given, buffer)
             buffer.copy_(given)
         self._launch_step.launch()
         out["final_observation"].copy_(out["observation"])
@@ -291,7 +303,7 @@ class DogfightEngine:
             self._launch_pilot[name] = self._record_hunter(name)
         launch = self._launch_pilot.get(name)
         if launch is None:
-            close = get_close_matches(name, PILOTS, n=1)
+            close = get_close_matches(str(name), PILOTS, n=1)
             meant = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"unknown pilot: {name!r}.{meant} Allowed: {', '.join(PILOTS)}")
         wanted = self._buffers.wanted
@@ -305,8 +317,12 @@ class DogfightEngine:
         return self._actions[name]
 
     def set_progress(self, progress: float) -> None:
-        """Tells the engine which share of the training is done; the shaping weight follows."""
-        self._progress = float(progress)
+        """Tells the engine which share of the training is done; the shaping weight follows.
+
+        Raises:
+            ValueError: If it is not a finite number.
+        """
+        self._progress = share("progress", progress)
         self._write_scalars()
 
     def pop_statistics(self) -> dict[str, float]:
@@ -340,14 +356,9 @@ class DogfightEngine:
                 f"{OTHER_VERSIONS.get(state.get('version'), 'use the version of headctl that wrote it')}"
             )
         tensors = {**self.state, **{f"mask_{head}": mask for head, mask in self._masks.items()}}
+        stored = stored_tensors(state, tensors)
         for name, tensor in tensors.items():
-            given = state["tensors"][name]
-            if given.shape != tensor.shape:
-                raise ValueError(
-                    f"state[{name!r}] has shape {tuple(given.shape)}, this engine needs {tuple(tensor.shape)}"
-                )
-        for name, tensor in tensors.items():
-            tensor.copy_(state["tensors"][name])
+            tensor.copy_(stored[name])
         self._results["observation"].copy_(state["observation"])
         self._seed = int(state["seed"])
         self._progress = float(state["progress"])

@@ -13,6 +13,7 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import wrappers
 from pettingzoo.utils.conversions import parallel_to_aec
 
+from headctl_envs.dogfight.arguments import LARGEST, whole_number
 from headctl_envs.dogfight.config import PARAMS, REWARD_TERMS, WEAPONS, DogfightConfig, OptionError
 from headctl_envs.dogfight.engine import DogfightEngine
 from headctl_envs.dogfight.layouts import OBSERVATION_LIMIT, DictLayout, Observation, make_layout, unknown_name
@@ -65,7 +66,6 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
 
     Raises:
         OptionError: If an option is unknown, its value is not allowed or contradicts another one.
-        ValueError: If ``max_cycles`` is smaller than 1.
         gymnasium.error.DependencyNotInstalled: If ``render_mode`` is ``"human"`` and pygame is not installed.
     """
 
@@ -159,9 +159,7 @@ class parallel_env(ParallelEnv[str, Observation, Action], EzPickle):  # noqa: N8
         del options
         if seed is None and not self._began:
             seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
-            raise ValueError(f"seed = {seed!r} is not a whole number; allowed: None, or any whole number")
-        self.engine.reset(None if seed is None else int(seed))
+        self.engine.reset(seed)
         self._began = True
         self.agents = list(self.possible_agents)
         seats = len(self.agents)
@@ -368,8 +366,11 @@ def _check_arguments(max_cycles: Any, render_mode: Any, strict_actions: Any, opt
             raise unknown_name("option of the dogfight", name, known)
     if render_mode is not None and render_mode not in RENDER_MODES:
         raise unknown_name("render_mode", render_mode, RENDER_MODES)
-    if max_cycles is not None and (isinstance(max_cycles, bool) or not isinstance(max_cycles, int | np.integer)):
-        raise OptionError(f"max_cycles = {max_cycles!r} is not a whole number; allowed: None, or 1 and more")
+    if max_cycles is not None:
+        try:
+            whole_number("max_cycles", max_cycles, low=1, high=LARGEST)
+        except ValueError as error:
+            raise OptionError(str(error).replace("allowed:", "allowed: None, or")) from None
     if not isinstance(strict_actions, bool):
         raise OptionError(f"strict_actions = {strict_actions!r} is neither true nor false")
 

@@ -42,7 +42,7 @@ class MissileParams:
     thrust_n: float = 22000.0
     area_m2: float = 0.01267
     drag_zero_lift: float = 1.2
-    drag_induced: float = 0.2
+    drag_induced: float = 0.25
     load_factor_max: float = 30.0
     pressure_full_pa: float = 60000.0
     navigation: float = 3.0
