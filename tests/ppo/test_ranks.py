@@ -10,7 +10,7 @@ from headctl.ppo import ranks as module
 from headctl.ppo.ranks import ALONE, SAID, Ranks, RanksError, joined
 
 
-class NoCopy(ValueError):
+class UnreadableError(ValueError):
     """An error that other processes cannot read: it wants two arguments and keeps one."""
 
     def __init__(self, what, why):
@@ -20,7 +20,7 @@ class NoCopy(ValueError):
 def raised(call):
     try:
         return call()
-    except Exception as error:
+    except (ValueError, OSError, RuntimeError) as error:
         return type(error).__name__, str(error), getattr(error, "__notes__", [])
 
 
@@ -40,7 +40,7 @@ def answers(ranks):
         "own": ranks.own(whole),
         "total": ranks.total(torch.tensor([1.0, ranks.rank])),
         "refused": raised(lambda: ranks.first_does(lambda: fail(OSError(28, "No space left on device", "a file")))),
-        "unreadable": raised(lambda: ranks.first_does(lambda: fail(NoCopy("what", "why")))),
+        "unreadable": raised(lambda: ranks.first_does(lambda: fail(UnreadableError("what", "why")))),
         "in step": raised(lambda: ranks.check_in_step(torch.tensor([1.0, float("nan")], dtype=torch.float64))),
         "out of step": raised(lambda: ranks.check_in_step(torch.tensor([1.0, 1e-16 * ranks.rank]).double())),
     }
@@ -63,7 +63,7 @@ def test_two_processes_agree(tmp_path):
     found = dict(results.get(timeout=300) for _ in processes)
     for each in processes:
         each.join(timeout=300)
-    first, second = (pickle.loads(found[rank]) for rank in range(2))
+    first, second = (pickle.loads(found[rank]) for rank in range(2))  # noqa: S301 - one's own
     assert (first["games"], second["games"]) == (range(4), range(4, 8))
     for each in (first, second):
         assert each["any"] == [True, False]
@@ -78,8 +78,8 @@ def test_two_processes_agree(tmp_path):
     assert second["own"]["game"]["counts"].tolist() == [[1, 1, 1], [1, 1, 1]]
     assert first["refused"] == ("OSError", "[Errno 28] No space left on device: 'a file'", [])
     assert second["refused"] == (*first["refused"][:2], [SAID])
-    assert first["unreadable"] == ("NoCopy", "what", [])
-    assert second["unreadable"] == ("RuntimeError", "NoCopy: what", [SAID])
+    assert first["unreadable"] == ("UnreadableError", "what", [])
+    assert second["unreadable"] == ("RuntimeError", "UnreadableError: what", [SAID])
 
 
 def test_alone_everything_is_as_it_is():
@@ -91,8 +91,8 @@ def test_alone_everything_is_as_it_is():
     state = {"counts": torch.ones(3)}
     assert ALONE.whole(state) is state
     assert ALONE.own(state) is state
-    with pytest.raises(NoCopy) as told:
-        ALONE.first_does(lambda: fail(NoCopy("what", "why")))
+    with pytest.raises(UnreadableError) as told:
+        ALONE.first_does(lambda: fail(UnreadableError("what", "why")))
     assert not hasattr(told.value, "__notes__")
 
 

@@ -35,7 +35,7 @@ game:
 heads: {maneuver: 0.9, weapon: 0.7, params: 0.95}
 policy: {hidden: [16, 16]}
 # The first process has all games against itself, the second one all others: their shares of a minibatch are unequal.
-ppo: {rollout_steps: 16, epochs: 3, minibatch_size: 96, learning_rate: 1e-3, target_kl: 0.002}
+ppo: {rollout_steps: 16, epochs: 3, minibatch_size: 96, learning_rate: 1e-3, target_kl: 0.001}
 selfplay:
   opponents:
     latest: 0.5
