@@ -34,17 +34,16 @@ from headctl.run.config import RunConfig
 from headctl.run.diagnosis import RunFailedError, TooManyFaultsError, note_fault
 from headctl.run.keeper import LeagueKeeper, reason
 from headctl.run.league_games import LeagueGames, write_league_games
+from headctl.run.matches import GameMaker, evaluate
 from headctl.run.memory import resident_mb
 from headctl.run.resume import checked
 from headctl.run.streams import generator, integer
 from headctl.run.together import check_together
 from headctl.selfplay.answers import known_answers
-from headctl.selfplay.catalog import GameShare, make
+from headctl.selfplay.catalog import GameShare
 from headctl.selfplay.collector import SelfPlayCollector
 from headctl.selfplay.entropies import entropies_by_opponent, entropy_metrics
-from headctl.selfplay.games import VectorGame
 from headctl.selfplay.league import Snapshot, scheme_of
-from headctl.selfplay.match import PolicyPlayer, evaluate_against_pilots
 from headctl.selfplay.results import MatchResult
 
 if TYPE_CHECKING:
@@ -107,6 +106,7 @@ class Trainer:
         self.config, self.run_dir, self._ranks = config, run_dir, ranks
         seeds = dict(zip(_STREAMS, np.random.SeedSequence(config.seed).spawn(len(_STREAMS)), strict=True))
         self._device = torch.device(ranks.device(config.run.device))
+        self._make_game = GameMaker(config, self._device)
         mine = ranks.games(config.game.num_games)
         game = self._make_game(
             config.game.options,
@@ -354,41 +354,8 @@ class Trainer:
 
         Evaluation has games and random streams of its own; a run is the same with and without it.
         """
-        settings = self.config.evaluation
-        results: dict[str, MatchResult] = {}
-        for pilot in tuple(pilots) or self._game.pilot_names:
-            # Every process plays all of the games: none waits for longer than one match.
-            result = evaluate_against_pilots(
-                partial(self._make_game, self.config.evaluation_options),
-                PolicyPlayer(self.policy, greedy=settings.greedy),
-                (pilot,),
-                games=games or settings.games,
-                seed=settings.seed,
-            )
-            results |= self._ranks.agreed(dict(result))
-        return results
-
-    def _make_game(
-        self,
-        options: Mapping[str, Any],
-        num_games: int,
-        seed: int,
-        *,
-        workers: int = 0,
-        share: GameShare | None = None,
-    ) -> VectorGame:
-        config = self.config
-        return make(
-            config.game.name,
-            options,
-            num_games=num_games,
-            seed=seed,
-            device=str(self._device),
-            gamma=config.ppo.gamma,
-            workers=workers,
-            batched=config.game.batched,
-            share=share,
-        )
+        names = tuple(pilots) or self.pilots
+        return evaluate(self._make_game, self.policy, names, games=games, ranks=self._ranks)
 
     def save(self) -> Path:
         """Writes a checkpoint of everything and returns its file.
