@@ -185,7 +185,8 @@ class OpponentPool:
         # In units of the newest distance, so that evenly taken snapshots have the ages 0, 1, 2, 3 ...
         unit = min((age for age in ages if age > 0.0), default=1.0)
         places = np.log1p(ages / unit)
-        holes = {index: float(places[index - 1] - places[index + 1]) for index in range(1, len(places) - 1)}
+        # Rounded: which of two equal holes is taken must not depend on the last bit of a machine's logarithm.
+        holes = {index: round(float(places[index - 1] - places[index + 1]), 9) for index in range(1, len(places) - 1)}
         free = {index: hole for index, hole in holes.items() if self.snapshots[index].name not in keep}
         return min(free or holes, key=(free or holes).__getitem__)
 
