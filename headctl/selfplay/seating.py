@@ -73,12 +73,13 @@ class Seating:
         self.learner = rows[own]
         # Neighbouring games go to different opponents by twos, so that each opponent meets the learner on both sides.
         theirs = rows[~own].view(against_pool, per_side)
-        slot_of_game = (torch.arange(against_pool) // 2) % max(self.slots, 1)
-        own_games = torch.full((self.latest_games,), -1)
-        self.slot_of_game = torch.cat([own_games, slot_of_game])
-        order = torch.argsort(slot_of_game, stable=True)
-        per_slot = per_side * against_pool // max(self.slots, 1)
-        self.opponents = theirs[order].reshape(self.slots, per_slot)
+        order = torch.argsort((torch.arange(against_pool) // 2) % max(self.slots, 1), stable=True)
+        share = against_pool // max(self.slots, 1)
+        self.opponents = theirs[order].reshape(self.slots, share * per_side)
+        # From the order, not from the twos: these leave some opponent without his last game where the share is odd.
+        slot_of_game = torch.empty_like(order)
+        slot_of_game[order] = torch.arange(self.slots).repeat_interleave(share)
+        self.slot_of_game = torch.cat([torch.full((self.latest_games,), -1), slot_of_game])
         self._seats = len(seat_sides)
 
     def part(self, games: range) -> Part:
