@@ -204,12 +204,12 @@ def test_a_collector_goes_on_from_its_state_bit_for_bit(latest_share):
     for _ in range(4):
         one.collect()
     state = one.state_dict()
-    random = one._my_draws.get_state()
+    random = one._draws.get_state()
     pool = one._pool.state_dict()
     other = fresh(7)
     other._policy.load_state_dict(one._policy.state_dict())
     other.load_state_dict(state)
-    other._my_draws.set_state(random)
+    other._draws.set_state(random)
     other._pool.load_state_dict(pool, one._pool.snapshots)
     for _ in range(4):
         (mine, last, result), (theirs, their_last, their_result) = one.collect(), other.collect()

@@ -146,10 +146,10 @@ def test_a_collector_goes_on_from_its_state_with_what_everybody_remembers():
 
     one, other = fresh(), fresh()
     one.collect()
-    state, stream = one.state_dict(), one._my_draws.get_state()
+    state, stream = one.state_dict(), one._draws.get_state()
     expected, last, _ = one.collect()
     other.load_state_dict(state)
-    other._my_draws.set_state(stream)
+    other._draws.set_state(stream)
     found, other_last, _ = other.collect()
     for name in ("observation", "state", "fresh", "log_prob", "value", "reward"):
         assert torch.equal(getattr(found, name), getattr(expected, name)), name
