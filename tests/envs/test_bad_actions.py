@@ -148,7 +148,9 @@ ODD_ACTIONS = [
 ]
 
 
-@pytest.mark.parametrize("action", ODD_ACTIONS, ids=lambda action: " ".join(repr(action).split())[:40])
+@pytest.mark.parametrize(
+    "action", ODD_ACTIONS, ids=[f"{index}-{type(each).__name__}" for index, each in enumerate(ODD_ACTIONS)]
+)
 @pytest.mark.parametrize("layout", list(_FACES))
 def test_actions_of_no_layout_are_refused_in_all_of_them(layout, action):
     env = _FACES[layout]
