@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_cartpole_is_solved():
-    # CleanRL's structure takes 236_000 decisions and more for it: docs/performance.md.
-    returns = solve(parse_config(CONFIG, ["seed=1"]), limit=200_000)
+    # Seventeen seeds took 54_000 to 65_000 decisions, CleanRL's structure 236_000 and more: docs/performance.md.
+    returns = solve(parse_config(CONFIG, ["seed=1"]), limit=100_000)
     assert returns.solved_at is not None
 
 

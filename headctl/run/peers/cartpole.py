@@ -34,12 +34,13 @@ game: {name: 'gymnasium:CartPole-v1', num_games: 8}
 heads: {action: {target: {schedule: linear, start: 0.9, end: 0.05, until: 0.5}}}
 policy: {hidden: [64, 64]}
 ppo:
-  rollout_steps: 32
+  rollout_steps: 128
   epochs: 10
   minibatch_size: 256
-  gamma: 0.98
-  gae_lambda: 0.8
+  gamma: 0.99
+  gae_lambda: 0.95
   learning_rate: 1e-3
+  normalize_values: true
   target_kl: 0.02
 selfplay: {snapshot_every: 1_000_000_000}
 """
