@@ -16,6 +16,8 @@ from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, ren
 from pettingzoo.test.performance_benchmark import performance_benchmark
 from pettingzoo.test.state_test import state_test
 
+from tests.helpers.dogfights import legal_action
+
 STYLE = "ignore:(Observation space|Action space|Observation is not)"  # PettingZoo would like no Dict spaces
 LAYOUTS = [
     {},
@@ -133,21 +135,9 @@ def course(env, seed, episodes=2):
         observations, infos = env.reset(seed=seed if episode == 0 else None)
         told.append((observations, infos, env.state()))
         while env.agents:
-            actions = {agent: legal(env, agent, rng) for agent in env.agents}
+            actions = {agent: legal_action(env, agent, rng) for agent in env.agents}
             told.append((*env.step(actions), env.state()))
     return told
-
-
-def legal(env, agent, rng):
-    """A random action among the legal ones, in any layout."""
-    masks = env.action_mask(agent)
-    if "mask_maneuver" in masks:
-        choices = {head: rng.choice(np.flatnonzero(masks[f"mask_{head}"])) for head in ("maneuver", "weapon")}
-        return {**choices, "params": rng.uniform(-1, 1, 3).astype(np.float32)}
-    if "action_mask" in masks:
-        return rng.choice(np.flatnonzero(masks["action_mask"]))
-    parts = np.split(masks["mask_action"], np.cumsum(env.action_space(agent).nvec)[:-1])
-    return np.array([rng.choice(np.flatnonzero(part)) for part in parts])
 
 
 @pytest.mark.parametrize(

@@ -16,24 +16,12 @@ from headctl_envs.dogfight.snapshots import FlareTrails, rotated, snapshot
 from pettingzoo.test import api_test, max_cycles_test, parallel_api_test, render_test, seed_test
 
 from tests.helpers.acmi_reader import read_acmi
-from tests.helpers.dogfights import actions, engine_with
+from tests.helpers.dogfights import actions, engine_with, legal_action
 from tests.helpers.flight_probe import aircraft
 
 STYLE = "ignore:(Observation space|Action space|Observation is not)"
 LAYOUTS = [{}, {"action_layout": "multidiscrete"}, {"action_layout": "flat", "observe_masks": True}]
 CLOSE = {"start": "in_zone", "gun_half_angle_deg": 5.0, "time_limit_s": 60.0}
-
-
-def legal_action(env, agent, rng):
-    """A random action among the legal ones, in any layout."""
-    masks = env.action_mask(agent)
-    if "mask_maneuver" in masks:
-        choices = {head: rng.choice(np.flatnonzero(masks[f"mask_{head}"])) for head in ("maneuver", "weapon")}
-        return {**choices, "params": rng.uniform(-1, 1, 3).astype(np.float32)}
-    if "action_mask" in masks:
-        return rng.choice(np.flatnonzero(masks["action_mask"]))
-    parts = np.split(masks["mask_action"], np.cumsum(env.action_space(agent).nvec)[:-1])
-    return np.array([rng.choice(np.flatnonzero(part)) for part in parts])
 
 
 def flown(env, pilot="pursuit"):

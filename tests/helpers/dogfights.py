@@ -47,6 +47,18 @@ def random_actions(engine, generator, *, legal=True):
     return found
 
 
+def legal_action(env, agent, rng):
+    """A random action among the legal ones for an agent of the PettingZoo face, in any layout."""
+    masks = env.action_mask(agent)
+    if "mask_maneuver" in masks:
+        choices = {head: rng.choice(np.flatnonzero(masks[f"mask_{head}"])) for head in ("maneuver", "weapon")}
+        return {**choices, "params": rng.uniform(-1, 1, 3).astype(np.float32)}
+    if "action_mask" in masks:
+        return rng.choice(np.flatnonzero(masks["action_mask"]))
+    parts = np.split(masks["mask_action"], np.cumsum(env.action_space(agent).nvec)[:-1])
+    return np.array([rng.choice(np.flatnonzero(part)) for part in parts])
+
+
 def copied(step):
     """A step's tensors, kept."""
     return type(step)(*({k: v.clone() for k, v in x.items()} if isinstance(x, dict) else x.clone() for x in step))
