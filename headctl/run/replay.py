@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from headctl_envs.dogfight.acmi import FlightRecorder, choice_names
@@ -20,14 +20,14 @@ from torch import Tensor
 
 from headctl.messages import unknown_name
 from headctl.policy.actions import Actions
+from headctl.run.agent import check_same_game
 from headctl.run.checkpoint import list_checkpoints, load_checkpoint
-from headctl.run.entrants import Lobby
 from headctl.run.film import Film, video_encoder
 from headctl.run.folder import RunFolderError, check_run_folder, is_run_folder
 from headctl.run.report import RunReader
 from headctl.run.trainer import load_policy
 from headctl.selfplay.catalog import make
-from headctl.selfplay.games import Observations
+from headctl.selfplay.games import Observations, VectorGame
 
 SIDES = OUTCOMES[1:3]
 """Names of the two sides."""
@@ -335,7 +335,9 @@ def _opponent(run_dir: Path, against: str | None, engine: DogfightEngine, seed: 
         return _PilotAgent(against, engine)
     if not is_run_folder(Path(against)):
         raise RunFolderError(f"{unknown_name('opponent', against, engine.pilot_names)}, or the folder of a run")
-    Lobby(RunReader.config_of(run_dir), str(run_dir)).load(against)  # refuses a run of another game
+    check_run_folder(Path(against))
+    config = RunReader.config_of(run_dir)
+    check_same_game(against, RunReader.config_of(Path(against)), str(run_dir), config, cast("VectorGame", engine))
     return _RunAgent(Path(against), engine, seed)
 
 
