@@ -12,12 +12,13 @@ import warp as wp
 from torch import Tensor, nn
 
 from headctl.policy.actions import Actions
+from headctl.policy.blocks import ROWS
 from headctl.policy.draws import Draws, fill_normal, fill_uniform
 from headctl.policy.fused import prepare
 from headctl.policy.network import ObservationNormalizer, Policy
 from headctl.ppo.by_hand import IN_PLACE, Activation, ByHand
 from headctl.ppo.rollout import Rollout
-from headctl.ppo.row_kernels import Stored, decide_rows
+from headctl.ppo.row_kernels import Stored, Work, decide_rows
 
 
 class Decisions:
@@ -37,25 +38,31 @@ class Decisions:
         rows, self._rows = rollout.steps * rollout.rows, rollout.rows
         self._seen = torch.empty(rollout.rows, rollout.observation.shape[-1])
         self._hidden = [torch.empty(rollout.rows, width) for width in widths]
-        self._outputs = torch.empty(rollout.rows, heads.num_params + 1)
+        width = -(-rollout.rows // ROWS) * ROWS + ROWS  # as in by_hand
+        outputs = torch.empty(heads.num_params + 1, width)
+        self._outputs = outputs[:, : rollout.rows]
         numbers, reals = max(heads.packing.num_numbers, 1), max(heads.packing.num_reals, 1)
         self._uniform, self._normal = torch.empty(rows, numbers), torch.empty(rows, reals)
         self._layers: list[tuple[Tensor, Tensor, Activation, Tensor]] = []
         self._mean = self._scale = torch.empty(0)
-        scratch = torch.empty(2, rollout.rows, heads.num_params)
+        of_outputs, of_heads = torch.empty(2, heads.num_params, width), torch.empty(4, len(heads.names), width)
         table = rollout.flat(rollout.observation, normalized=False)
         stored = Stored()
         named = {"masks": table.masks.legal, "numbers": table.actions.numbers, "reals": table.actions.reals}
         named |= {"log_prob": table.log_prob, "choice": table.choice, "rest": table.rest}
         for name, entry in named.items():
             setattr(stored, name, wp.from_torch(entry, requires_grad=False))
-        tensors = (self._outputs, self._uniform, self._normal)
-        others = (rollout.value.flatten(), *scratch.unbind())
-        views = [[wp.from_torch(entry, requires_grad=False) for entry in group] for group in (tensors, others)]
+        work, index = Work(), torch.arange(width).clamp(max=rollout.rows - 1)
+        names = ("outputs", "first", "second", "log_prob", "entropy", "capacity", "weight")
+        for name, entry in zip(names, (outputs, *of_outputs, *of_heads), strict=True):
+            setattr(work, name, wp.from_torch(entry, requires_grad=False))
+        tensors = (index, self._uniform, self._normal, rollout.value.flatten())
+        index_view, *draws, value = (wp.from_torch(entry, requires_grad=False) for entry in tensors)
         parts = heads.packing.parts(table.masks.names, self._seen.device)
-        inputs = [0, parts, *views[0], stored, *views[1]]
-        self._launch: Any = wp.launch(decide_rows, dim=rollout.rows, inputs=inputs, device="cpu", record_cmd=True)
-        self._owned = (inputs, scratch)  # a recorded launch does not keep them alive
+        inputs = [0, rollout.rows, parts, index_view, *draws, stored, value, work]
+        blocks = -(-rollout.rows // ROWS)
+        self._launch: Any = wp.launch(decide_rows, dim=blocks, inputs=inputs, device="cpu", record_cmd=True)
+        self._owned = (inputs, tensors, outputs, of_outputs, of_heads)  # a recorded launch does not keep them alive
 
     @staticmethod
     def knows(policy: Policy) -> bool:
@@ -77,7 +84,7 @@ class Decisions:
         weight, bias = (torch.cat([getattr(end, name).detach() for end in ends]) for name in ("weight", "bias"))
         layers.append((weight, bias, IN_PLACE[nn.Identity]))
         rooms = (*self._hidden, self._outputs)
-        self._layers = [(w.t(), b, activation, room) for (w, b, activation), room in zip(layers, rooms, strict=True)]
+        self._layers = [(w, b, activation, room) for (w, b, activation), room in zip(layers, rooms, strict=True)]
         if policy.action_heads.packing.num_numbers:
             fill_uniform(self._uniform, generator, self._rollout.steps)
         if policy.action_heads.packing.num_reals:
@@ -93,9 +100,11 @@ class Decisions:
         rollout = self._rollout
         rollout.observation[step].copy_(observation)
         seen = ObservationNormalizer.normal_into(observation, self._mean, self._scale, self._seen)
-        for weight, bias, activation, room in self._layers:
-            seen = torch.addmm(bias, seen, weight, beta=activation.scale, alpha=activation.scale, out=room)
+        for weight, bias, activation, room in self._layers[:-1]:
+            seen = torch.addmm(bias, seen, weight.t(), beta=activation.scale, alpha=activation.scale, out=room)
             activation.forward(seen)
+        weight, bias, _, room = self._layers[-1]
+        torch.addmm(bias.unsqueeze(1), weight, seen.t(), out=room)
         self._launch.set_param_at_index_from_ctype(0, step * self._rows)
         self._launch.launch()
         return {name: action[step] for name, action in rollout.actions.items()}
