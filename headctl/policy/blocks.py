@@ -31,13 +31,11 @@ OPTIONS = {
 }
 """Module options of the kernels that call these functions; a product and a sum are rounded once."""
 
-_COMMON = f"""
-constexpr int L = {ROWS}, CHOICE = {CHOICE}, BIT = {BIT}, GAUSSIAN = {GAUSSIAN};
-constexpr float LOWEST = -3.4028234663852886e38f, LOG_2 = {math.log(2.0)}f;
-constexpr float LOG_SQRT_2PI = {0.5 * math.log(2.0 * math.pi)}f;
-constexpr float GAUSSIAN_ENTROPY = {0.5 * math.log(2.0 * math.pi * math.e)}f;
-// exp_of and log_of of headctl.policy.elementary. NaN stays.
-auto exp_of = [](float x) {{
+MATH = f"""
+constexpr int L = {ROWS};
+constexpr float LOWEST = -3.4028234663852886e38f;
+""" + """// exp_of and log_of of headctl.policy.elementary. NaN stays.
+auto exp_of = [](float x) {
     float safe = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
     safe = x == x ? safe : 0.0f;
     float power = (float)((int)(safe * 1.4426950f + 128.5f) - 128);  // rounded: what is cast is positive
@@ -46,8 +44,8 @@ auto exp_of = [](float x) {{
     p = (((p * r + 8.3334519e-3f) * r + 4.1665796e-2f) * r + 0.16666665f) * r + 0.5f;
     float value = (p * r * r + r + 1.0f) * __builtin_bit_cast(float, ((int)power + 127) << 23);
     return x == x ? value : x;
-}};
-auto log_of = [](float x) {{
+};
+auto log_of = [](float x) {
     int bits = __builtin_bit_cast(int, x);
     int power = (bits - 0x3F3504F3) >> 23;
     float r = __builtin_bit_cast(float, bits - (power << 23)) - 1.0f;
@@ -56,7 +54,14 @@ auto log_of = [](float x) {{
     p = (((p * r + 0.14249323f) * r - 0.16668058f) * r + 0.20000715f) * r - 0.24999994f;
     p = (p * r + 0.33333331f) * r * z;
     return x == x ? r + (p - 2.1219444e-4f * e - 0.5f * z) + 0.693359375f * e : x;
-}};
+};
+"""
+"""Numbers of rows and functions, for this and other C++."""
+
+_COMMON = f"""{MATH}
+constexpr int CHOICE = {CHOICE}, BIT = {BIT}, GAUSSIAN = {GAUSSIAN};
+constexpr float LOG_2 = {math.log(2.0)}f, LOG_SQRT_2PI = {0.5 * math.log(2.0 * math.pi)}f;
+constexpr float GAUSSIAN_ENTROPY = {0.5 * math.log(2.0 * math.pi * math.e)}f;
 const int kind = parts.kind.data[part], head = parts.head.data[part];
 const int start = parts.param.data[part], scale_column = parts.second.data[part], size = parts.size.data[part];
 const int mask = parts.mask.data[part], action = parts.action.data[part];

@@ -8,8 +8,7 @@ G groups of rows. The value is output P, the last one. What belongs to a row of 
 
 import warp as wp
 
-from headctl.policy.blocks import OPTIONS, ROWS, part_gradient_of_rows, tell_part_of_rows
-from headctl.policy.elementary import exp_of
+from headctl.policy.blocks import MATH, OPTIONS, ROWS, part_gradient_of_rows, tell_part_of_rows
 from headctl.policy.parts import Parts
 
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
@@ -20,12 +19,7 @@ wp.set_module_options(OPTIONS)
 
 SUMS = ("surrogate", "squares", "kl", "clipped", "joint", "alive")
 """What stands before the sums per head."""
-_SURROGATE, _SQUARES, _KL, _CLIPPED = wp.constant(0), wp.constant(1), wp.constant(2), wp.constant(3)
-_JOINT, _ALIVE, _FIRST_HEAD = wp.constant(4), wp.constant(5), wp.constant(6)
-ADVANTAGE, VALUE_TARGET = 1, 2
-"""Columns of ``rest`` after that of the living."""
 _ROWS = wp.constant(ROWS)
-_ADVANTAGE, _VALUE_TARGET = wp.constant(ADVANTAGE), wp.constant(VALUE_TARGET)
 
 
 @wp.struct
@@ -68,6 +62,97 @@ class Work:
     """Derivatives of the surrogate by the log-ratio, and of the value loss by the value ``[2, B]``."""
     sums: wp.array2d(dtype=wp.float32)
     """Per group of rows, ``SUMS`` and then weighted entropies, capacities and weights per head ``[G, 6 + 3 H]``."""
+
+
+@wp.func_native(
+    MATH
+    + """
+const int heads = work.weight.shape[0];
+float* sums = &wp::index(work.sums, thread, 0);
+for (int column = 0; column < 6 + 3 * heads; ++column) sums[column] = 0.0f;
+auto add_up = [](const float* of_rows) {
+    float half[8];
+    for (int i = 0; i < 8; ++i) half[i] = of_rows[i] + of_rows[i + 8];
+    for (int i = 0; i < 4; ++i) half[i] += half[i + 4];
+    return (half[0] + half[2]) + (half[1] + half[3]);
+};
+for (int row = first; row < stop; row += L) {
+    int source[L];
+    float alive[L], advantage[L], target[L], log_ratio[L], joint[L];
+    for (int i = 0; i < L; ++i) {
+        source[i] = (int)index.data[row + i];
+        const bool lives = row + i < stop && wp::index(stored.rest, source[i], 0) > 0.0f;
+        alive[i] = lives ? 1.0f : 0.0f;
+        advantage[i] = wp::index(stored.rest, source[i], 1);
+        target[i] = wp::index(stored.rest, source[i], 2);
+        log_ratio[i] = joint[i] = 0.0f;
+    }
+    for (int head = 0; head < heads; ++head) {
+        const float* __restrict log_prob = &wp::index(work.log_prob, head, row);
+        const float* __restrict entropy = &wp::index(work.entropy, head, row);
+        const float* __restrict capacity = &wp::index(work.capacity, head, row);
+        float* __restrict weight = &wp::index(work.weight, head, row);
+        float before[L], choice[L], entropies[L], capacities[L];
+        for (int i = 0; i < L; ++i) {
+            before[i] = wp::index(stored.log_prob, source[i], head);
+            choice[i] = wp::index(stored.choice, source[i], head);
+        }
+        for (int i = 0; i < L; ++i) {
+            const float counts = alive[i] * choice[i] > 0.0f ? 1.0f : 0.0f;
+            weight[i] = counts;
+            // Difference by difference: what has not moved gives exactly 0.
+            log_ratio[i] += counts > 0.0f ? log_prob[i] - before[i] : 0.0f;
+            entropies[i] = counts > 0.0f ? entropy[i] : 0.0f;
+            capacities[i] = counts > 0.0f ? capacity[i] : 0.0f;
+            joint[i] += entropies[i];
+        }
+        sums[6 + head] += add_up(entropies);
+        sums[6 + heads + head] += add_up(capacities);
+        sums[6 + 2 * heads + head] += add_up(weight);
+    }
+    const float* __restrict value = &wp::index(work.outputs, work.outputs.shape[0] - 1, row);
+    float* __restrict slope = &wp::index(work.slope, 0, row);
+    float* __restrict error = &wp::index(work.slope, 1, row);
+    float surrogate[L], squares[L], divergence[L], clips[L];
+    for (int i = 0; i < L; ++i) {
+        const bool lives = alive[i] > 0.0f;
+        const float ratio = exp_of(log_ratio[i]);
+        const float inside = ratio < 1.0f - clip ? 1.0f - clip : (ratio > 1.0f + clip ? 1.0f + clip : ratio);
+        const float plain = advantage[i] * ratio, clipped = advantage[i] * inside;
+        const float difference = value[i] - target[i], distance = ratio < 1.0f ? 1.0f - ratio : ratio - 1.0f;
+        surrogate[i] = lives ? (clipped < plain ? clipped : plain) : 0.0f;
+        slope[i] = lives ? (clipped < plain ? 0.0f : plain) : 0.0f;
+        error[i] = lives ? difference : 0.0f;
+        squares[i] = error[i] * error[i];
+        divergence[i] = lives ? ratio - 1.0f - log_ratio[i] : 0.0f;
+        clips[i] = lives & (distance > clip) ? 1.0f : 0.0f;
+    }
+    const float* columns[6] = {surrogate, squares, divergence, clips, joint, alive};
+    for (int column = 0; column < 6; ++column) sums[column] += add_up(columns[column]);
+}
+"""
+)
+def weigh_rows(
+    thread: int,
+    first: int,
+    stop: int,
+    clip: wp.float32,
+    index: wp.array(dtype=wp.int64),
+    stored: Stored,
+    work: Work,
+) -> None:
+    """Writes weights, slopes and sums of a group of rows: the equations of :mod:`headctl.ppo.fused_loss`, in blocks.
+
+    Args:
+        thread: Number of the group.
+        first: Its first row.
+        stop: The row after its last one.
+        clip: As in :func:`loss_of_rows`; so is the rest.
+        index: As there.
+        stored: As there.
+        work: As there.
+    """
+    ...
 
 
 @wp.kernel
@@ -126,62 +211,7 @@ def loss_of_rows(
                 work.capacity,
                 work.weight,
             )
-    joint = float(0.0)
-    for row in range(first, stop):
-        work.slope[0, row] = 0.0
-    for head in range(heads):
-        entropies = float(0.0)
-        capacities = float(0.0)
-        weights = float(0.0)
-        for row in range(first, stop):
-            source = int(index[row])
-            weight = float(0.0)
-            if stored.rest[source, 0] > 0.0 and stored.choice[source, head] > 0.0:
-                weight = 1.0
-                weights += 1.0
-                entropies += work.entropy[head, row]
-                capacities += work.capacity[head, row]
-                # Difference by difference: what has not moved gives exactly 0.
-                work.slope[0, row] += work.log_prob[head, row] - stored.log_prob[source, head]
-            work.weight[head, row] = weight
-        joint += entropies
-        work.sums[thread, _FIRST_HEAD + head] = entropies
-        work.sums[thread, _FIRST_HEAD + heads + head] = capacities
-        work.sums[thread, _FIRST_HEAD + 2 * heads + head] = weights
-    surrogate = float(0.0)
-    squares = float(0.0)
-    divergence = float(0.0)
-    clips = float(0.0)
-    living = float(0.0)
-    for row in range(first, stop):
-        source = int(index[row])
-        slope = float(0.0)
-        error = float(0.0)
-        if stored.rest[source, 0] > 0.0:
-            log_ratio = work.slope[0, row]
-            advantage = stored.rest[source, _ADVANTAGE]
-            ratio = exp_of(log_ratio)
-            plain = advantage * ratio
-            clipped = advantage * wp.clamp(ratio, 1.0 - clip, 1.0 + clip)
-            slope = plain
-            if clipped < plain:
-                slope = 0.0
-                plain = clipped
-            error = work.outputs[work.outputs.shape[0] - 1, row] - stored.rest[source, _VALUE_TARGET]
-            surrogate += plain
-            squares += error * error
-            divergence += ratio - 1.0 - log_ratio
-            if wp.abs(ratio - 1.0) > clip:
-                clips += 1.0
-            living += 1.0
-        work.slope[0, row] = slope
-        work.slope[1, row] = error
-    work.sums[thread, _SURROGATE] = surrogate
-    work.sums[thread, _SQUARES] = squares
-    work.sums[thread, _KL] = divergence
-    work.sums[thread, _CLIPPED] = clips
-    work.sums[thread, _JOINT] = joint
-    work.sums[thread, _ALIVE] = living
+    weigh_rows(thread, first, stop, clip, index, stored, work)
 
 
 @wp.kernel
