@@ -22,9 +22,9 @@ import warp as wp
 from torch import Tensor, nn
 
 from headctl.policy.blocks import ROWS
-from headctl.policy.activations import Tanh, tanh_of_doubled
-from headctl.policy.fused import prepare
+from headctl.policy.fused import Recorded
 from headctl.policy.network import Policy
+from headctl.ppo.activation_kernels import KINDS, activate_rows, slope_of_rows
 from headctl.ppo.fused_loss import FusedTerms, fused_terms, means_and_bonus
 from headctl.ppo.gradients import FlatGradients
 from headctl.ppo.lanes import Lanes
@@ -42,32 +42,12 @@ class _Layer(NamedTuple):
 
     weight: Tensor
     bias: Tensor
-    activation: "Activation"
+    kind: int
+    """Of its activation, one of ``activation_kernels.KINDS``; -1: it has none."""
     gradients: list[tuple[Tensor, Tensor]]
     turned: list[Tensor]
     """Per lane the gradient of the weights ``[F, W]``, for a layer of fewer inputs than outputs: MKL takes two thirds of
     the time for the product that way round. Empty for others."""
-
-
-class Activation(NamedTuple):
-    """An activation in place: what it makes of sums, and of a gradient given its own result."""
-
-    scale: float
-    """What the sums are multiplied by beforehand, exactly."""
-    forward: Callable[[Tensor], Any]
-    backward: Callable[[Tensor, Tensor], Any]
-
-
-IN_PLACE: dict[type[nn.Module], Activation] = {
-    Tanh: Activation(-2.0, tanh_of_doubled, lambda g, y: torch.ops.aten.tanh_backward.grad_input(g, y, grad_input=g)),
-    nn.ReLU: Activation(
-        1.0,
-        lambda sums: sums.relu_(),
-        lambda g, y: torch.ops.aten.threshold_backward.grad_input(g, y, 0.0, grad_input=g),
-    ),
-    nn.Identity: Activation(1.0, lambda _: None, lambda g, _: g),
-}
-"""By the kind of module; the last one is for the outputs."""
 
 
 @dataclass(slots=True)
@@ -79,6 +59,11 @@ class _Memory:
     """Input ``[B, F]`` and results of the hidden layers ``[B, W]``."""
     back: list[list[Tensor]]
     """Per lane, room for the gradients of a piece at each of them, but the input."""
+    activate: list[list[Recorded]]
+    """Per lane and hidden layer, the call of ``activate_rows``."""
+    slope_of: list[list[Recorded]]
+    """Likewise of ``slope_of_rows``."""
+    factor: Tensor
     outputs: Tensor
     weight: Tensor
     log_prob: Tensor
@@ -88,6 +73,14 @@ class _Memory:
     index_view: Any
     work: Any
     owned: list[Tensor]
+
+
+class _Calls(NamedTuple):
+    """The calls of the kernels that read a table, one of each per lane, and what they were made for."""
+
+    made_for: tuple[Any, ...]
+    loss: list[Recorded]
+    gradient: list[Recorded]
 
 
 class ByHand:
@@ -112,14 +105,14 @@ class ByHand:
         self._own = [torch.zeros_like(flat) for _ in range(lanes.count - 1)]
         self._gradient = gradients.flat
         linear = [layer for layer in policy.trunk if isinstance(layer, nn.Linear)]
-        shapes = [(layer.weight.shape, type(policy.trunk[2 * place + 1])) for place, layer in enumerate(linear)]
-        shapes.append((torch.Size((self._columns + 1, linear[-1].out_features)), nn.Identity))
+        shapes = [(layer.weight.shape, KINDS[type(policy.trunk[2 * place + 1])]) for place, layer in enumerate(linear)]
+        shapes.append((torch.Size((self._columns + 1, linear[-1].out_features)), -1))
         spaces = [_cut(space, [shape for shape, _ in shapes]) for space in (flat, self._gradient, *self._own)]
         self._layers = [
             _Layer(
                 weight,
                 bias,
-                IN_PLACE[kind],
+                kind,
                 [space[place] for space in spaces[1:]],
                 [torch.zeros(shape[1], shape[0]) for _ in range(lanes.count)] if shape[1] < shape[0] else [],
             )
@@ -127,6 +120,7 @@ class ByHand:
         ]
         self._memory: _Memory | None = None
         self._table: tuple[Table, Any] | None = None
+        self._calls: _Calls | None = None
 
     @staticmethod
     def knows(policy: Policy) -> bool:
@@ -139,7 +133,7 @@ class ByHand:
             and policy.actor.weight.device.type == "cpu"
             and all(parameter.requires_grad for parameter in policy.parameters())
             and all(
-                isinstance(layer, nn.Linear) if place % 2 == 0 else type(layer) in IN_PLACE
+                isinstance(layer, nn.Linear) if place % 2 == 0 else type(layer) in KINDS
                 for place, layer in enumerate(policy.trunk)
             )
         )
@@ -157,68 +151,59 @@ class ByHand:
             memory that is used again.
         """
         rows = len(index)
-        prepare(loss_of_rows, "cpu")
         memory = self._room(rows, table.observation.shape[1])
-        stored = self._stored(table)
+        loss = self._recorded(table, clip).loss
         memory.index[:rows].copy_(index)
         memory.index[rows : _whole(rows)] = 0  # what fills up the last group
-        parts = self._heads.parts(table.masks.names, index.device)
-        view = memory.index_view
 
         def work(lane: int) -> None:
             for start, stop in self._pieces(lane, rows):
                 seen = memory.layers[0][start:stop]
                 torch.index_select(table.observation, 0, memory.index[start:stop], out=seen)
-                for layer, result in zip(self._layers[:-1], memory.layers[1:], strict=True):
-                    made, scale = result[start:stop], layer.activation.scale
-                    torch.addmm(layer.bias, seen, layer.weight.t(), beta=scale, alpha=scale, out=made)
-                    layer.activation.forward(made)
-                    seen = made
+                hidden = zip(self._layers[:-1], memory.layers[1:], memory.activate[lane], strict=True)
+                for layer, result, activate in hidden:
+                    seen = torch.mm(seen, layer.weight.t(), out=result[start:stop])
+                    activate(start, stop)
                 ends = self._layers[-1]
                 torch.addmm(ends.bias.unsqueeze(1), ends.weight, seen.t(), out=memory.outputs[:, start:stop])
                 count = stop - start
-                arguments = [start, count, _GROUP, clip, parts, view, stored, memory.work]
-                wp.launch(loss_of_rows, dim=-(-count // _GROUP), inputs=arguments, device="cpu")
+                loss[lane](start, count, threads=-(-count // _GROUP))
 
         self._lanes.run(work)
         sums = memory.sums[: -(-rows // _GROUP)].sum(0)
         return sums, memory.weight[:, :rows].t(), memory.log_prob[:, :rows].t(), memory.outputs[:-1, :rows].t()
 
-    def backward(self, table: Table, rows: int, factor: Tensor, more: Tensor | None = None) -> None:
+    def backward(self, rows: int, factor: Tensor, more: Tensor | None = None) -> None:
         """Adds the gradient of the last rows that went forward to that of the parameters.
 
         Args:
-            table: As given to :meth:`forward`.
             rows: How many they were.
             factor: What the slopes of surrogate, value loss and entropies are multiplied by ``[2 + H]``.
             more: Another gradient of the outputs for the heads ``[B, P]``.
         """
         memory = self._memory
         assert memory is not None  # noqa: S101 - there is no way back without one there
-        stored = self._stored(table)
-        parts = self._heads.parts(table.masks.names, factor.device)
-        factors = wp.from_torch(factor, requires_grad=False, return_ctype=True)
+        assert self._calls is not None  # noqa: S101 - likewise
+        gradient = self._calls.gradient
+        memory.factor.copy_(factor)
 
         def work(lane: int) -> None:
             for start, stop in self._pieces(lane, rows):
-                arguments = [start, factors, parts, memory.index_view, stored, memory.work]
-                wp.launch(gradient_of_rows, dim=-(-(stop - start) // ROWS), inputs=arguments, device="cpu")
+                gradient[lane](start, threads=-(-(stop - start) // ROWS))
                 slope = memory.outputs[:, start:stop].t()
                 if more is not None:
                     slope[:, :-1].add_(more[start:stop])
+                self._layers[-1].gradients[lane][1].add_(slope.sum(0))
                 for place in reversed(range(len(self._layers))):
                     layer, seen = self._layers[place], memory.layers[place][start:stop]
-                    weight, bias = layer.gradients[lane]
                     if layer.turned:
                         layer.turned[lane].addmm_(seen.t(), slope)
                     else:
-                        weight.addmm_(slope.t(), seen)
-                    bias.add_(slope.sum(0))
+                        layer.gradients[lane][0].addmm_(slope.t(), seen)
                     if place:
                         before = memory.back[lane][place - 1][: stop - start]
-                        torch.mm(slope, layer.weight, out=before)
-                        self._layers[place - 1].activation.backward(before, seen)
-                        slope = before
+                        slope = torch.mm(slope, layer.weight, out=before)
+                        memory.slope_of[lane][place - 1](start, stop)
 
         turned = [(layer.gradients[0][0], each) for layer in self._layers for each in layer.turned]
         for own in (*self._own, *(each for _, each in turned)):
@@ -279,10 +264,25 @@ class ByHand:
         first, second = torch.empty(2, columns, width).unbind()
         entropy, capacity = torch.empty(2, heads, width).unbind()
         index = torch.zeros(width, dtype=torch.int64)
+        layers = [torch.empty(rows, width) for width in (features, *widths)]
+        back = [[torch.empty(piece, width) for width in widths] for _ in range(self._lanes.count)]
+        hidden = list(zip(self._layers[:-1], layers[1:], strict=True))
         memory = _Memory(
             size=rows,
-            layers=[torch.empty(rows, width) for width in (features, *widths)],
-            back=[[torch.empty(piece, width) for width in widths] for _ in range(self._lanes.count)],
+            layers=layers,
+            back=back,
+            activate=[
+                [Recorded(activate_rows, [0, 0, layer.kind, layer.bias, result]) for layer, result in hidden]
+                for _ in back
+            ],
+            slope_of=[
+                [
+                    Recorded(slope_of_rows, [0, 0, layer.kind, result, room, layer.gradients[lane][1]])
+                    for (layer, result), room in zip(hidden, rooms, strict=True)
+                ]
+                for lane, rooms in enumerate(back)
+            ],
+            factor=torch.empty(2 + heads),
             outputs=torch.empty(columns + 1, width),
             weight=torch.empty(heads, width),
             log_prob=torch.empty(heads, width),
@@ -298,6 +298,21 @@ class ByHand:
         for name, entry in named.items():
             setattr(memory.work, name, wp.from_torch(entry, requires_grad=False))
         return memory
+
+    def _recorded(self, table: Table, clip: float) -> _Calls:
+        """Returns the calls of the kernels for a table; made anew for another one."""
+        memory = self._memory
+        assert memory is not None  # noqa: S101 - as there
+        made_for = (table, memory, clip)
+        if self._calls is None or any(mine is not theirs for mine, theirs in zip(self._calls.made_for, made_for, strict=True)):
+            parts, stored = self._heads.parts(table.masks.names, memory.index.device), self._stored(table)
+            lanes, rest = range(self._lanes.count), [parts, memory.index_view, stored, memory.work]
+            self._calls = _Calls(
+                made_for,
+                [Recorded(loss_of_rows, [0, 0, _GROUP, clip, *rest]) for _ in lanes],
+                [Recorded(gradient_of_rows, [0, memory.factor, *rest]) for _ in lanes],
+            )
+        return self._calls
 
     def _stored(self, table: Table) -> Any:
         """Returns the kernels' view of a table; made anew for another one."""
@@ -359,8 +374,8 @@ class LossByHand(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, None]:
         """Adds to the gradients of the parameters; hands nothing on."""
         of_policy, of_value, of_bonus = (ctx.count.new_zeros(()) if each is None else each for each in gradients[:3])
-        hand, table = ctx.rows.hand, ctx.rows.drawn.table
-        hand.backward(table, ctx.size, _slopes(of_policy, of_value, of_bonus, ctx.count, ctx.factor), gradients[3])
+        slopes = _slopes(of_policy, of_value, of_bonus, ctx.count, ctx.factor)
+        ctx.rows.hand.backward(ctx.size, slopes, gradients[3])
         return None, None
 
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from headctl.policy.actions import Actions
 from headctl.policy.blocks import ROWS
 from headctl.policy.draws import Draws, fill_normal, fill_uniform
-from headctl.policy.fused import prepare
+from headctl.policy.fused import Recorded
 from headctl.policy.network import ObservationNormalizer, Policy
-from headctl.ppo.by_hand import IN_PLACE, Activation, ByHand
+from headctl.ppo.activation_kernels import KINDS, activate_rows
+from headctl.ppo.by_hand import ByHand
 from headctl.ppo.rollout import Rollout
 from headctl.ppo.row_kernels import Stored, Work, decide_rows
 
@@ -32,7 +33,6 @@ class Decisions:
             rollout: Where its decisions are stored.
         """
         self._policy, self._rollout = policy, rollout
-        prepare(decide_rows, "cpu")
         heads = policy.action_heads
         widths = [layer.out_features for layer in policy.trunk if isinstance(layer, nn.Linear)]
         rows, self._rows = rollout.steps * rollout.rows, rollout.rows
@@ -43,7 +43,14 @@ class Decisions:
         self._outputs = outputs[:, : rollout.rows]
         numbers, reals = max(heads.packing.num_numbers, 1), max(heads.packing.num_reals, 1)
         self._uniform, self._normal = torch.empty(rows, numbers), torch.empty(rows, reals)
-        self._layers: list[tuple[Tensor, Tensor, Activation, Tensor]] = []
+        self._biases = [torch.empty(width) for width in widths]
+        kinds = [KINDS[type(layer)] for layer in policy.trunk if not isinstance(layer, nn.Linear)]
+        self._activate = [
+            Recorded(activate_rows, [0, rollout.rows, kind, bias, room])
+            for kind, bias, room in zip(kinds, self._biases, self._hidden, strict=True)
+        ]
+        self._weights: list[Tensor] = []
+        self._ends = (torch.empty(0), torch.empty(0))
         self._mean = self._scale = torch.empty(0)
         of_outputs, of_heads = torch.empty(2, heads.num_params, width), torch.empty(4, len(heads.names), width)
         table = rollout.flat(rollout.observation, normalized=False)
@@ -61,8 +68,8 @@ class Decisions:
         parts = heads.packing.parts(table.masks.names, self._seen.device)
         inputs = [0, rollout.rows, parts, index_view, *draws, stored, value, work]
         blocks = -(-rollout.rows // ROWS)
-        self._launch: Any = wp.launch(decide_rows, dim=blocks, inputs=inputs, device="cpu", record_cmd=True)
-        self._owned = (inputs, tensors, outputs, of_outputs, of_heads)  # a recorded launch does not keep them alive
+        self._decide = Recorded(decide_rows, inputs)
+        self._blocks, self._owned = blocks, (tensors, outputs, of_outputs, of_heads)
 
     @staticmethod
     def knows(policy: Policy) -> bool:
@@ -75,16 +82,12 @@ class Decisions:
         normalizer = policy.normalizer
         self._mean, self._scale = normalizer.mean, ObservationNormalizer.scale_of(normalizer.mean, normalizer.variance)
         linears = [layer for layer in policy.trunk if isinstance(layer, nn.Linear)]
-        kinds = [type(layer) for layer in policy.trunk if not isinstance(layer, nn.Linear)]
-        layers = [
-            (linear.weight.detach(), linear.bias.detach(), IN_PLACE[kind])
-            for linear, kind in zip(linears, kinds, strict=True)
-        ]
+        self._weights = [linear.weight.detach().t() for linear in linears]
+        for kept, linear in zip(self._biases, linears, strict=True):
+            kept.copy_(linear.bias.detach())
         ends = (policy.actor, policy.critic)
         weight, bias = (torch.cat([getattr(end, name).detach() for end in ends]) for name in ("weight", "bias"))
-        layers.append((weight, bias, IN_PLACE[nn.Identity]))
-        rooms = (*self._hidden, self._outputs)
-        self._layers = [(w, b, activation, room) for (w, b, activation), room in zip(layers, rooms, strict=True)]
+        self._ends = weight, bias.unsqueeze(1)
         if policy.action_heads.packing.num_numbers:
             fill_uniform(self._uniform, generator, self._rollout.steps)
         if policy.action_heads.packing.num_reals:
@@ -100,11 +103,10 @@ class Decisions:
         rollout = self._rollout
         rollout.observation[step].copy_(observation)
         seen = ObservationNormalizer.normal_into(observation, self._mean, self._scale, self._seen)
-        for weight, bias, activation, room in self._layers[:-1]:
-            seen = torch.addmm(bias, seen, weight.t(), beta=activation.scale, alpha=activation.scale, out=room)
-            activation.forward(seen)
-        weight, bias, _, room = self._layers[-1]
-        torch.addmm(bias.unsqueeze(1), weight, seen.t(), out=room)
-        self._launch.set_param_at_index_from_ctype(0, step * self._rows)
-        self._launch.launch()
+        for weight, room, activate in zip(self._weights, self._hidden, self._activate, strict=True):
+            seen = torch.mm(seen, weight, out=room)
+            activate(0, self._rows)
+        weight, bias = self._ends
+        torch.addmm(bias, weight, seen.t(), out=self._outputs)
+        self._decide(step * self._rows, threads=self._blocks)
         return {name: action[step] for name, action in rollout.actions.items()}
