@@ -147,7 +147,7 @@ class ByHand:
             clip: Half width of the interval of the ratio.
 
         Returns:
-            Sums ``[6 + 3 H]``; weights and log-probabilities ``[B, H]`` and outputs for the heads ``[B, P]``, these in
+            Sums ``[6 + 4 H]``; weights and log-probabilities ``[B, H]`` and outputs for the heads ``[B, P]``, these in
             memory that is used again.
         """
         rows = len(index)
@@ -223,7 +223,7 @@ class ByHand:
         assert memory is not None  # noqa: S101 - as there
         size = len(drawn.chosen)
         rows = HandRows(self, drawn, 0.0, factor)
-        sums = memory.sums[: -(-size // _GROUP)].sum(0)
+        sums = memory.sums[: -(-size // _GROUP), : -self._head_count].sum(0)
         _, factors, _, count = means_and_bonus(sums, size, rows)
         one, none = count.new_ones(()), count.new_zeros(())
         found = []
@@ -287,7 +287,7 @@ class ByHand:
             weight=torch.empty(heads, width),
             log_prob=torch.empty(heads, width),
             slope=torch.empty(2, width),
-            sums=torch.empty(-(-rows // _GROUP), len(SUMS) + 3 * heads),
+            sums=torch.empty(-(-rows // _GROUP), len(SUMS) + 4 * heads),
             index=index,
             index_view=wp.from_torch(index, requires_grad=False),
             work=Work(),
@@ -364,6 +364,7 @@ class LossByHand(torch.autograd.Function):
         """
         size = len(rows.drawn.chosen)
         sums, weight, log_prob, params = rows.hand.forward(rows.drawn.table, rows.drawn.chosen, clip=rows.clip)
+        sums = sums[: -weight.shape[1]]
         means, factor, bonus, count = means_and_bonus(sums, size, rows)
         ctx.rows, ctx.size, ctx.count, ctx.factor = rows, size, count, factor
         ctx.mark_non_differentiable(sums, weight, log_prob)

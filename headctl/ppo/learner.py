@@ -24,6 +24,7 @@ from headctl.ppo.faults import TERMS, NonFiniteError, broken_parts, first_broken
 from headctl.ppo.flat import FlatAdam, flat_order, flatten
 from headctl.ppo.fused_loss import LossRows, fused_loss
 from headctl.ppo.gradients import FlatGradients
+from headctl.ppo.hand_step import HandStep
 from headctl.ppo.lanes import Lanes
 from headctl.ppo.options import PPOOptions
 from headctl.ppo.rollout import Drawn, Minibatch, PackedRows, Rollout, generalized_advantages
@@ -131,6 +132,9 @@ class PPOLearner:
         self.optimizer = FlatAdam(policy.parameters(), flat, self.gradients.flat, order, lr=options.learning_rate)
         by_hand = self._rescued is None and ByHand.knows(policy)
         self._hand = ByHand(policy, flat, self.gradients, Lanes(threads)) if by_hand else None
+        self._hand_step = None
+        if self._hand is not None and process_group is None:
+            self._hand_step = HandStep(self._hand, self.gradients, self.optimizer, controller, options)
 
     @property
     def by_hand(self) -> bool:
@@ -276,13 +280,20 @@ class PPOLearner:
         for batches in epochs:
             before = len(told)
             taken: list[Tensor] = []
+            numbers: list[list[float]] = []
             for batch in batches:
+                if self._hand_step is not None and isinstance(batch, Drawn):
+                    pulls: list[list[Tensor]] = []
+                    numbers.append(self._hand_step.take(batch, progress, None if shares else pulls))
+                    for of_policy, of_bonus in pulls:
+                        shares = gradient_shares(self.policy.action_heads.heads, of_policy, of_bonus)
+                    continue
                 losses = self.losses(batch)
                 if not shares:
                     of_policy, of_bonus = self._pulls(losses, batch)
                     shares = gradient_shares(self.policy.action_heads.heads, of_policy, of_bonus, total)
                 taken.append(self._descend(losses, progress))
-            told += self._kept(taken)
+            told += self._kept(numbers or torch.stack(taken).tolist())
             if options.target_kl is not None and len(told) > before:
                 divergences = [row[_TOLD.index("ppo/approx_kl")] for row in told[before:]]
                 if math.fsum(divergences) / len(divergences) > options.target_kl:
@@ -353,10 +364,10 @@ class PPOLearner:
         self.controller.step(progress=progress, hold=left_out & ~broken[TERMS.index("entropy")])
         return torch.cat((terms[:-1], grad_norm.unsqueeze(0), broken.float()))
 
-    def _kept(self, taken: list[Tensor]) -> list[list[float]]:
-        """Returns what the minibatches of an epoch tell, and counts those that were left out; one transfer."""
+    def _kept(self, taken: list[list[float]]) -> list[list[float]]:
+        """Returns what the minibatches of an epoch tell, and counts those that were left out."""
         kept: list[list[float]] = []
-        for row in torch.stack(taken).tolist():
+        for row in taken:
             told, term = row[: len(_TOLD)], first_broken(row[len(_TOLD) :])
             if term is None:
                 kept.append(told)

@@ -61,7 +61,7 @@ class Work:
     slope: wp.array2d(dtype=wp.float32)
     """Derivatives of the surrogate by the log-ratio, and of the value loss by the value ``[2, B]``."""
     sums: wp.array2d(dtype=wp.float32)
-    """Per group of rows, ``SUMS`` and then weighted entropies, capacities and weights per head ``[G, 6 + 3 H]``."""
+    """Per group of rows, ``SUMS`` and then weighted entropies, capacities, weights and rows per head ``[G, 6 + 4 H]``."""
 
 
 @wp.func_native(
@@ -70,6 +70,7 @@ class Work:
 const int heads = work.weight.shape[0];
 float* sums = &wp::index(work.sums, thread, 0);
 for (int column = 0; column < 6 + 3 * heads; ++column) sums[column] = 0.0f;
+for (int head = 0; head < heads; ++head) sums[6 + 3 * heads + head] = (float)(stop - first);
 auto add_up = [](const float* of_rows) {
     float half[8];
     for (int i = 0; i < 8; ++i) half[i] = of_rows[i] + of_rows[i + 8];
