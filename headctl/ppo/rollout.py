@@ -258,7 +258,7 @@ class Rollout:
         pieces = order.tensor_split(-(-rows // size))
         if order.device.type == "cpu":
             # A minibatch is a set: read in the order in which they lie, its rows come out of memory a good deal faster.
-            pieces = [piece.sort().values for piece in pieces]
+            pieces = [in_order(piece, rows) for piece in pieces]
         return pieces if self.share is None else [self._own(piece, share) for piece in pieces]
 
     def _own(self, piece: Tensor, share: RowShare) -> Tensor:
@@ -333,6 +333,13 @@ class Rollout:
                 normalized=normal is not None,
                 shares=None if shares is None else shares[number],
             )
+
+
+def in_order(numbers: Tensor, below: int) -> Tensor:
+    """Returns different numbers from 0 to ``below``, sorted; where they are many, faster than sorting."""
+    if 8 * len(numbers) < below:
+        return numbers.sort().values
+    return torch.zeros(below, dtype=torch.bool, device=numbers.device).index_fill_(0, numbers, 1).nonzero().squeeze(1)
 
 
 def normalize(advantage: Tensor, alive: Tensor, total: Callable[[Tensor], Tensor] | None = None) -> Tensor:
