@@ -63,10 +63,10 @@ class Decisions:
         names = ("outputs", "first", "second", "log_prob", "entropy", "capacity", "weight")
         for name, entry in zip(names, (outputs, *of_outputs, *of_heads), strict=True):
             setattr(work, name, wp.from_torch(entry, requires_grad=False))
-        tensors = (index, self._uniform, self._normal, rollout.value.flatten())
-        index_view, *draws, value = (wp.from_torch(entry, requires_grad=False) for entry in tensors)
+        tensors = (index, self._uniform, self._normal, rollout.value.flatten(), rollout.entropy.flatten(0, 1))
+        index_view, *draws, value, entropy = (wp.from_torch(entry, requires_grad=False) for entry in tensors)
         parts = heads.packing.parts(table.masks.names, self._seen.device)
-        inputs = [0, rollout.rows, parts, index_view, *draws, stored, value, work]
+        inputs = [0, rollout.rows, parts, index_view, *draws, stored, value, entropy, work]
         blocks = -(-rollout.rows // ROWS)
         self._decide = Recorded(decide_rows, inputs)
         self._blocks, self._owned = blocks, (tensors, outputs, of_outputs, of_heads)

@@ -145,6 +145,7 @@ class Rollout:
         actions: Per head ``[T, R, ...]``.
         log_prob: float32 ``[T, R, H]``.
         choice: float32 ``[T, R, H]``; 1 where the head was active and had more than one legal action, else 0.
+        entropy: Entropies in nats when the action was drawn, float32 ``[T, R, H]``.
         value: float32 ``[T, R]``.
         reward: float32 ``[T, R]``.
         done: float32 ``[T, R]``.
@@ -190,6 +191,7 @@ class Rollout:
         self._table = torch.zeros(steps, rows, 2 * heads + 3, device=device)
         self.log_prob, self.choice, rest = self._table.split([heads, heads, 3], dim=-1)
         self.alive, self._advantage, self._value_target = rest.unbind(-1)
+        self.entropy = torch.zeros(steps, rows, heads, device=device)
         self.value, self.reward, self.done, self.bootstrap = (torch.zeros(steps, rows, device=device) for _ in range(4))
 
     def slots(self, step: int) -> tuple[PackedActions, PackedMasks]:
@@ -211,6 +213,7 @@ class Rollout:
                 self.actions[name][step] = action
         self.log_prob[step] = decision.evaluation.log_prob
         self.choice[step] = decision.evaluation.choice
+        self.entropy[step] = decision.evaluation.entropy
         self.value[step] = decision.value
 
     def store_outcome(self, step: int, reward: Tensor, done: Tensor, bootstrap: Tensor | None, alive: Tensor) -> None:

@@ -266,9 +266,10 @@ def decide_rows(
     normal: wp.array2d(dtype=wp.float32),
     stored: Stored,
     value: wp.array(dtype=wp.float32),
+    entropy: wp.array2d(dtype=wp.float32),
     work: Work,
 ) -> None:
-    """Draws the actions of one step of a rollout and stores them with their log-probabilities, choices and values.
+    """Draws the actions of one step of a rollout and stores them with what the policy says of them.
 
     Args:
         start: Row of the rollout that the first row of the outputs belongs to.
@@ -279,12 +280,14 @@ def decide_rows(
         normal: Standard normal numbers per real action ``[S, ...]``.
         stored: The rollout; masks are read, actions, log-probabilities and choices written.
         value: Written ``[S]``.
+        entropy: Written ``[S, H]``.
         work: Has the outputs of the network; the rest of it is written.
     """
     block = _ROWS * wp.tid()
     for head in range(work.log_prob.shape[0]):
         for row in range(block, block + _ROWS):
             work.log_prob[head, row] = 0.0
+            work.entropy[head, row] = 0.0
             work.weight[head, row] = 0.0
     for part in range(parts.kind.shape[0]):
         tell_part_of_rows(
@@ -313,4 +316,5 @@ def decide_rows(
         for head in range(work.log_prob.shape[0]):
             stored.log_prob[source, head] = work.log_prob[head, row]
             stored.choice[source, head] = work.weight[head, row]
+            entropy[source, head] = work.entropy[head, row]
         value[source] = work.outputs[work.outputs.shape[0] - 1, row]

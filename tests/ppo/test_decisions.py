@@ -38,6 +38,7 @@ def test_what_is_stored_is_what_the_policy_says_of_the_actions(activation):
     torch.testing.assert_close(rollout.log_prob, said.log_prob, rtol=0.0, atol=2e-6)
     torch.testing.assert_close(rollout.value, value, rtol=1e-5, atol=1e-5)
     assert torch.equal(rollout.choice, said.choice)
+    torch.testing.assert_close(rollout.entropy, said.entropy, rtol=0.0, atol=2e-6)
 
 
 def test_actions_are_legal_and_as_likely_as_the_policy_says():
