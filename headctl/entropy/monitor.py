@@ -170,7 +170,7 @@ class HeadMonitor:
         alpha: Tensor,
         *,
         skipped: Tensor,
-        beyond: Tensor,
+        beyond: Tensor | None,
         hold: Tensor | None = None,
     ) -> None:
         """Enters one control update; stays on the device.
@@ -180,7 +180,7 @@ class HeadMonitor:
             moved: What the law did.
             alpha: The coefficients in force ``[H]``.
             skipped: bool ``[H]``, the update met a statistic that is not finite.
-            beyond: bool ``[H]``, the target was more than the head could reach.
+            beyond: bool ``[H]``, the target was more than the head could reach; ``None``: of no head.
             hold: Where true there was no update, and sums are 0; a bool scalar. ``None``: there was.
         """
         counted = self._one
@@ -189,7 +189,8 @@ class HeadMonitor:
         self._sums.add_(torch.where(skipped, self._zero, sums))
         columns = (alpha, moved.at_lower, moved.at_upper, skipped, beyond, counted)
         for total, column in zip(self._rest, columns, strict=True):
-            total.add_(column)
+            if column is not None:
+                total.add_(column)
 
     def read(self) -> list[Window] | None:
         """Returns what every head did since the last reading, and begins anew; ``None`` without an update since."""

@@ -45,12 +45,13 @@ class HandStep:
         self._hand, self._gradients, self._optimizer = hand, gradients, optimizer
         self._controller, self._options = controller, options
 
-    def take(self, drawn: Drawn, progress: float, pulls: list[list[torch.Tensor]] | None = None) -> list[float]:
+    def take(self, drawn: Drawn, pulls: list[list[torch.Tensor]] | None = None) -> list[float]:
         """Takes one step of the optimiser and one of the controller, unless a term is not finite.
+
+        The controller's clock is as the caller has set it.
 
         Args:
             drawn: The minibatch.
-            progress: Share of the training that is done.
             pulls: Gets the gradients of policy loss and bonus by the outputs for the heads; ``None``: nobody asks.
 
         Returns:
@@ -88,6 +89,6 @@ class HandStep:
             self._optimizer.found_inf = None  # pyright: ignore[reportAttributeAccessIssue] - as the learner tells it
             self._optimizer.step()
         controller.observe_sums(seen)
-        controller.step(progress=progress, hold=hold)
+        controller.step(hold=hold)
         means = (divergence / living, clipped / living, joint / living)
         return [policy, value, bonus, 0.0, *means, grad_norm, *map(float, broken)]

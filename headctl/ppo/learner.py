@@ -270,6 +270,8 @@ class PPOLearner:
         critic = self.policy.critic
         if isinstance(critic, ScaledCritic):
             critic.rescale(rollout.value + advantage, rollout.alive, total)
+        if self._hand_step is not None:
+            self.controller.advance(progress=progress)
         shares: dict[str, float] = {}
         told: list[list[float]] = []
         # The statistics of the normaliser rest during an update: once for all passes.
@@ -284,7 +286,7 @@ class PPOLearner:
             for batch in batches:
                 if self._hand_step is not None and isinstance(batch, Drawn):
                     pulls: list[list[Tensor]] = []
-                    numbers.append(self._hand_step.take(batch, progress, None if shares else pulls))
+                    numbers.append(self._hand_step.take(batch, None if shares else pulls))
                     for of_policy, of_bonus in pulls:
                         shares = gradient_shares(self.policy.action_heads.heads, of_policy, of_bonus)
                     continue
