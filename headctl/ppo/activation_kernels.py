@@ -3,7 +3,7 @@
 torch would go over the same rows once to add the bias, once or twice for the activation, and on the way back once for
 its gradient and once for that of the bias. Written in C++ for the reasons of :mod:`headctl.policy.blocks`.
 
-Shapes: B rows, W widths of a layer.
+Shapes: B rows, W widths of a layer, I pieces of a minibatch.
 """
 
 import warp as wp
@@ -62,7 +62,8 @@ def _activate(
 @wp.func_native(
     _COMMON
     + """
-float* __restrict sum = sums.data;
+float* __restrict sum = &wp::index(sums, piece, 0);
+for (int j = 0; j < width; ++j) sum[j] = 0.0f;
 for (int row = start; row < stop; ++row) {
     const float* __restrict y = &wp::index(values, row, 0);
     float* __restrict g = &wp::index(slopes, row - start, 0);
@@ -84,9 +85,10 @@ def _slope(
     kind: int,
     start: int,
     stop: int,
+    piece: int,
     values: wp.array2d(dtype=wp.float32),
     slopes: wp.array2d(dtype=wp.float32),
-    sums: wp.array(dtype=wp.float32),
+    sums: wp.array2d(dtype=wp.float32),
 ) -> None: ...
 
 
@@ -102,19 +104,21 @@ def activate_rows(
 def slope_of_rows(
     start: int,
     stop: int,
+    piece: int,
     kind: int,
     values: wp.array2d(dtype=wp.float32),
     slopes: wp.array2d(dtype=wp.float32),
-    sums: wp.array(dtype=wp.float32),
+    sums: wp.array2d(dtype=wp.float32),
 ) -> None:
-    """Takes a gradient back through an activation, in place, and adds that of the bias to what is there.
+    """Takes a gradient back through an activation, in place, and sums up that of the bias.
 
     Args:
         start: First row.
         stop: The row after the last.
+        piece: Which of the sums is this one's.
         kind: One of ``KINDS``.
         values: Results of the activation ``[B, W]``.
         slopes: Gradient of the rows ``start`` to ``stop`` of them, from its own first row on.
-        sums: Added to ``[W]``.
+        sums: One of them is written ``[I, W]``.
     """
-    _slope(kind, start, stop, values, slopes, sums)
+    _slope(kind, start, stop, piece, values, slopes, sums)

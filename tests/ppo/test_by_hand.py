@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 from copy import deepcopy
 
 import pytest
@@ -14,7 +15,7 @@ from headctl.policy.network import Policy
 from headctl.ppo import by_hand
 from headctl.ppo.flat import FlatAdam, flat_order, flatten
 from headctl.ppo.gradients import FlatGradients
-from headctl.ppo.lanes import Lanes, one_thread
+from headctl.ppo.lanes import Lanes, _Job, one_thread
 from headctl.ppo.learner import PPOLearner, PPOOptions
 from headctl.ppo.rollout import Rollout
 
@@ -98,6 +99,17 @@ def test_terms_and_gradients_are_those_of_autograd(monkeypatch, activation, dead
         counts = kept[1] > 0
         torch.testing.assert_close(kept[3][counts], expected[3][counts], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(slope, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_bits_of_a_gradient_do_not_depend_on_the_lanes(monkeypatch):
+    monkeypatch.setattr(by_hand, "_PIECE", 64)
+    found = []
+    for threads in (1, 2, 3):
+        learner = make_learner(threads=threads)
+        found.append([outcome(learner, drawn)[2] for drawn in drawn_of(play(make_learner(seed=5).policy))])
+    for other in found[1:]:
+        for mine, theirs in zip(found[0], other, strict=True):
+            assert torch.equal(mine, theirs)
 
 
 def test_the_ratio_is_1_for_unchanged_parameters():
@@ -248,34 +260,57 @@ def test_actor_and_critic_lie_side_by_side():
 # Lanes ----------------------------------------------------------------------------------------------------------------
 
 
-def test_every_lane_works_once_with_one_thread_of_torch():
-    lanes, seen = Lanes(3), {}
+def test_every_piece_is_done_once_by_lanes_with_one_thread_of_torch_each():
+    lanes, seen, together = Lanes(3), {}, threading.Barrier(3)
     before = torch.get_num_threads()
-    lanes.run(lambda lane: seen.setdefault(lane, (threading.get_ident(), torch.get_num_threads())))
-    assert sorted(seen) == [0, 1, 2]
-    assert len({ident for ident, _ in seen.values()}) == 3
-    assert {threads for _, threads in seen.values()} == {1}
+
+    def work(lane, piece):
+        if piece < 3:
+            together.wait(10.0)  # nobody can have two of the first three
+        seen.setdefault(piece, []).append((lane, threading.get_ident(), torch.get_num_threads()))
+
+    lanes.run(work, 20)
+    assert sorted(seen) == list(range(20))
+    assert all(len(done) == 1 for done in seen.values())
+    done = [each for (each,) in seen.values()]
+    assert {lane for lane, *_ in done} == {0, 1, 2}
+    assert len({(lane, ident) for lane, ident, _ in done}) == 3
+    assert {threads for *_, threads in done} == {1}
     assert torch.get_num_threads() == before
 
 
-def test_what_a_lane_raises_arrives_when_all_have_ended():
-    lanes, ended = Lanes(2), []
+def test_nobody_waits_for_a_lane_that_has_no_piece():
+    lanes, taken, free = Lanes(2), [], threading.Event()
+    lanes.run(lambda lane, piece: None, 2)
+    lanes._workers[0].put(_Job(lambda lane, piece: free.wait(10.0), 1))  # busy elsewhere
+    lanes.run(lambda lane, piece: taken.append((lane, piece)), 4)
+    assert taken == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    free.set()
+    lanes.run(lambda lane, piece: taken.append(piece), 2)
+    assert sorted(taken[4:]) == [0, 1]
 
-    def work(lane):
-        if lane == 1:
-            raise ArithmeticError("in lane 1")
-        ended.append(lane)
 
-    with pytest.raises(ArithmeticError, match="in lane 1"):
-        lanes.run(work)
-    lanes.run(ended.append)
+def test_what_a_piece_raises_arrives_when_all_that_were_begun_have_ended():
+    lanes, ended, together = Lanes(2), [], threading.Barrier(2)
+
+    def work(lane, piece):
+        together.wait(10.0)
+        if piece == 1:
+            raise ArithmeticError("in piece 1")
+        time.sleep(0.05)
+        ended.append(piece)
+
+    with pytest.raises(ArithmeticError, match="in piece 1"):
+        lanes.run(work, 2)
+    assert ended == [0]
+    lanes.run(lambda lane, piece: ended.append(piece), 2)
     assert sorted(ended) == [0, 0, 1]
 
 
 def test_threads_end_with_their_lanes_and_stay_behind_in_a_copy():
     before = set(threading.enumerate())
     lanes = Lanes(2)
-    lanes.run(lambda lane: None)
+    lanes.run(lambda lane, piece: None, 2)
     (thread,) = set(threading.enumerate()) - before
     assert deepcopy(lanes)._workers == []
     del lanes
