@@ -27,12 +27,12 @@ from headctl.policy.network import Policy
 from headctl.ppo.activation_kernels import KINDS
 from headctl.ppo.fused_loss import FusedTerms, fused_terms, means_and_bonus
 from headctl.ppo.gradients import FlatGradients
-from headctl.ppo.hand_memory import GROUP, Layer, Memory, cut, make_memory, whole
+from headctl.ppo.hand_memory import GROUP, Layer, Memory, Piece, cut, make_memory, whole
 from headctl.ppo.lanes import Lanes
 from headctl.ppo.rollout import Drawn, Table
 from headctl.ppo.row_kernels import Stored, Work, gradient_of_rows, loss_of_rows
 
-_PIECE = 512
+_PIECE = 1024
 """Rows that go through the network at once, at most: a few groups. Fewer rows of a piece fit the cache better, and pay
 more for the calls."""
 
@@ -70,7 +70,9 @@ class ByHand:
         shapes.append(torch.Size((policy.action_heads.num_params + 1, linear[-1].out_features)))
         self._layers = [Layer(*both, kind) for both, kind in zip(cut(flat, shapes), kinds, strict=True)]
         self._gradients = cut(gradients.flat, shapes)
+        self._across = [layer.weight.t() for layer in self._layers]
         self._memory: Memory | None = None
+        self._cut: dict[int, list[Piece]] = {}
         self._table: tuple[Table, Any] | None = None
         self._calls: _Calls | None = None
 
@@ -103,22 +105,21 @@ class ByHand:
             memory that is used again.
         """
         rows = len(index)
-        pieces = _pieces(rows)
-        memory = self._room(rows, len(pieces))
+        memory, pieces = self._pieces(rows)
         loss = self._recorded(table, clip).loss
         memory.index[:rows].copy_(index)
         memory.index[rows : whole(rows)] = 0  # what fills up the last group
         ends = self._layers[-1]
+        bias = ends.bias.unsqueeze(1)
 
         def work(lane: int, number: int) -> None:
-            start, stop = pieces[number]
-            seen = memory.layers[0][start:stop]
-            torch.index_select(table.observation, 0, memory.index[start:stop], out=seen)
-            hidden = zip(self._layers[:-1], memory.layers[1:], memory.activate[lane], strict=True)
-            for layer, result, activate in hidden:
-                seen = torch.mm(seen, layer.weight.t(), out=result[start:stop])
+            piece = pieces[number]
+            start, stop = piece.start, piece.stop
+            torch.index_select(table.observation, 0, piece.index, out=piece.layers[0])
+            for place, activate in enumerate(memory.activate[lane]):
+                torch.mm(piece.layers[place], self._across[place], out=piece.layers[place + 1])
                 activate(start, stop)
-            torch.addmm(ends.bias.unsqueeze(1), ends.weight, seen.t(), out=memory.outputs[:, start:stop])
+            torch.addmm(bias, ends.weight, piece.turned[-1], out=piece.outputs)
             loss[lane](start, stop - start, threads=whole(stop - start) // GROUP)
 
         self._lanes.run(work, len(pieces))
@@ -133,24 +134,25 @@ class ByHand:
             factor: What the slopes of surrogate, value loss and entropies are multiplied by ``[2 + H]``.
             more: Another gradient of the outputs for the heads ``[B, P]``.
         """
-        memory, calls, pieces = self._memory, self._calls, _pieces(rows)
-        assert memory is not None  # noqa: S101 - there is no way back without one there
-        assert calls is not None  # noqa: S101 - likewise
+        (memory, pieces), calls = self._pieces(rows), self._calls
+        assert calls is not None  # noqa: S101 - there is no way back without one there
         memory.factor.copy_(factor)
 
         def work(lane: int, number: int) -> None:
-            start, stop = pieces[number]
+            piece = pieces[number]
+            start, stop, slope = piece.start, piece.stop, piece.slopes
             calls.gradient[lane](start, threads=-(-(stop - start) // ROWS))
-            slope = memory.outputs[:, start:stop].t()
             if more is not None:
                 slope[:, :-1].add_(more[start:stop])
-            torch.sum(slope, 0, out=memory.slots[-1].bias[number])
+            torch.sum(slope, 0, out=piece.ends)
             for place in reversed(range(len(self._layers))):
-                layer, seen, slot = self._layers[place], memory.layers[place][start:stop], memory.slots[place]
-                left, right = (seen, slope) if layer.turned else (slope, seen)
-                torch.mm(left.t(), right, out=slot.weight[number])
+                layer = self._layers[place]
+                if layer.turned:
+                    torch.mm(piece.turned[place], slope, out=piece.weights[place])
+                else:
+                    torch.mm(slope.t(), piece.layers[place], out=piece.weights[place])
                 if place:
-                    slope = torch.mm(slope, layer.weight, out=memory.back[lane][place - 1][: stop - start])
+                    slope = torch.mm(slope, layer.weight, out=piece.back[lane][place - 1])
                     memory.slope_of[lane][place - 1](start, stop, number)
 
         self._lanes.run(work, len(pieces))
@@ -184,18 +186,25 @@ class ByHand:
             found.append(outputs[:-1, :size].t())
         return found
 
-    def _room(self, rows: int, pieces: int) -> Memory:
-        """Returns memory for so many rows and pieces, as before if it is large enough."""
-        if self._memory is None or self._memory.rows < rows or self._memory.pieces < pieces:
-            self._memory = make_memory(
+    def _pieces(self, rows: int) -> tuple[Memory, list[Piece]]:
+        """Returns memory for so many rows, as before if it is large enough, and its pieces."""
+        edges = _edges(rows)
+        memory = self._memory
+        if memory is None or memory.rows < rows or memory.pieces < len(edges):
+            self._cut.clear()
+            memory = self._memory = make_memory(
                 self._layers,
                 self._head_count,
                 rows=rows,
                 longest=min(rows, _PIECE),
-                pieces=pieces,
+                pieces=len(edges),
                 lanes=self._lanes.count,
             )
-        return self._memory
+        if rows not in self._cut:
+            if len(self._cut) > 8:  # the sizes of a rollout's minibatches differ by one
+                self._cut.clear()
+            self._cut[rows] = [memory.piece(number, *edge) for number, edge in enumerate(edges)]
+        return memory, self._cut[rows]
 
     def _recorded(self, table: Table, clip: float) -> _Calls:
         """Returns the calls of the kernels for a table; made anew for another one."""
@@ -226,7 +235,7 @@ class ByHand:
         return self._table[1]
 
 
-def _pieces(rows: int) -> list[tuple[int, int]]:
+def _edges(rows: int) -> list[tuple[int, int]]:
     """Returns the rows of every piece, from and to; each begins with a group, and all are nearly as long."""
     groups = whole(rows) // GROUP
     count = -(-groups // max(1, _PIECE // GROUP))

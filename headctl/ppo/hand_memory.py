@@ -46,6 +46,29 @@ class Slot(NamedTuple):
     """``[I, W]``."""
 
 
+class Piece(NamedTuple):
+    """Some rows of a minibatch, M of them, as views of its memory: to make one anew takes as long as to read it."""
+
+    start: int
+    stop: int
+    index: Tensor
+    """``[M]``."""
+    layers: list[Tensor]
+    """Input and results of the hidden layers, ``[M, F]`` and ``[M, W]``."""
+    turned: list[Tensor]
+    """The same as columns, ``[F, M]`` and ``[W, M]``."""
+    outputs: Tensor
+    """``[P + 1, M]``."""
+    slopes: Tensor
+    """The same as rows ``[M, P + 1]``: what the outputs become on the way back."""
+    weights: list[Tensor]
+    """Per layer, where its gradient goes."""
+    ends: Tensor
+    """Likewise that of the bias of the last one."""
+    back: list[list[Tensor]]
+    """Per lane and hidden layer, room for the gradients ``[M, W]``."""
+
+
 @dataclass(slots=True)
 class Memory:
     """Memory for up to so many rows, in up to so many pieces."""
@@ -76,6 +99,23 @@ class Memory:
     """The kernels' view of all that."""
     owned: tuple[Tensor, ...]
     """What only they see."""
+
+    def piece(self, number: int, start: int, stop: int) -> Piece:
+        """Returns rows ``start`` to ``stop`` as piece ``number``."""
+        layers = [each[start:stop] for each in self.layers]
+        outputs = self.outputs[:, start:stop]
+        return Piece(
+            start=start,
+            stop=stop,
+            index=self.index[start:stop],
+            layers=layers,
+            turned=[each.t() for each in layers],
+            outputs=outputs,
+            slopes=outputs.t(),
+            weights=[slot.weight[number] for slot in self.slots],
+            ends=self.slots[-1].bias[number],
+            back=[[room[: stop - start] for room in rooms] for rooms in self.back],
+        )
 
 
 def whole(rows: int) -> int:
