@@ -19,7 +19,7 @@ from headctl.policy.network import ObservationNormalizer, Policy
 from headctl.ppo.activation_kernels import KINDS, activate_rows
 from headctl.ppo.by_hand import ByHand
 from headctl.ppo.rollout import Rollout
-from headctl.ppo.row_kernels import Stored, Work, decide_rows
+from headctl.ppo.row_kernels import Stored, Work, decide_rows, normalize_rows
 
 
 class Decisions:
@@ -51,7 +51,10 @@ class Decisions:
         ]
         self._weights: list[Tensor] = []
         self._ends = (torch.empty(0), torch.empty(0))
-        self._mean = self._scale = torch.empty(0)
+        self._mean, self._scale = torch.empty(2, self._seen.shape[1]).unbind()
+        self._normalize = Recorded(
+            normalize_rows, [0, rollout.observation.flatten(0, 1), self._mean, self._scale, self._seen]
+        )
         of_outputs, of_heads = torch.empty(2, heads.num_params, width), torch.empty(4, len(heads.names), width)
         table = rollout.flat(rollout.observation, normalized=False)
         stored = Stored()
@@ -80,7 +83,8 @@ class Decisions:
         """Takes over the policy as it is, and draws the random numbers of all steps."""
         policy = self._policy
         normalizer = policy.normalizer
-        self._mean, self._scale = normalizer.mean, ObservationNormalizer.scale_of(normalizer.mean, normalizer.variance)
+        self._mean.copy_(normalizer.mean)
+        self._scale.copy_(ObservationNormalizer.scale_of(normalizer.mean, normalizer.variance))
         linears = [layer for layer in policy.trunk if isinstance(layer, nn.Linear)]
         self._weights = [linear.weight.detach().t() for linear in linears]
         for kept, linear in zip(self._biases, linears, strict=True):
@@ -100,13 +104,14 @@ class Decisions:
             step: Number of the step.
             observation: ``[R, F]``.
         """
-        rollout = self._rollout
-        rollout.observation[step].copy_(observation)
-        seen = ObservationNormalizer.normal_into(observation, self._mean, self._scale, self._seen)
+        at = self._rollout.at(step)
+        at.observation.copy_(observation)
+        seen = self._seen
+        self._normalize(step * self._rows)
         for weight, room, activate in zip(self._weights, self._hidden, self._activate, strict=True):
             seen = torch.mm(seen, weight, out=room)
             activate(0, self._rows)
         weight, bias = self._ends
         torch.addmm(bias, weight, seen.t(), out=self._outputs)
         self._decide(step * self._rows, threads=self._blocks)
-        return {name: action[step] for name, action in rollout.actions.items()}
+        return dict(at.actions)

@@ -136,6 +136,17 @@ class Drawn(NamedTuple):
     """As in :class:`Minibatch`."""
 
 
+class Step(NamedTuple):
+    """Where one step of a rollout is stored: views, made once, because to make one takes as long as to fill it."""
+
+    observation: Tensor
+    masks: dict[str, Tensor]
+    actions: Actions
+    reward: Tensor
+    done: Tensor
+    alive: Tensor
+
+
 class Rollout:
     """Preallocated storage for T steps of R agents; filled in place, read as minibatches.
 
@@ -193,6 +204,21 @@ class Rollout:
         self.alive, self._advantage, self._value_target = rest.unbind(-1)
         self.entropy = torch.zeros(steps, rows, heads, device=device)
         self.value, self.reward, self.done, self.bootstrap = (torch.zeros(steps, rows, device=device) for _ in range(4))
+        self._steps: dict[int, Step] = {}
+
+    def at(self, step: int) -> Step:
+        """Returns where ``step`` is stored."""
+        found = self._steps.get(step)
+        if found is None:
+            found = self._steps[step] = Step(
+                self.observation[step],
+                {name: mask[step] for name, mask in self.masks.items()},
+                {name: action[step] for name, action in self.actions.items()},
+                self.reward[step],
+                self.done[step],
+                self.alive[step],
+            )
+        return found
 
     def slots(self, step: int) -> tuple[PackedActions, PackedMasks]:
         """Returns where the actions and the masks of ``step`` belong, to be filled in place."""
@@ -218,11 +244,12 @@ class Rollout:
 
     def store_outcome(self, step: int, reward: Tensor, done: Tensor, bootstrap: Tensor | None, alive: Tensor) -> None:
         """Copies in what became of it; each ``[R]``. ``bootstrap`` is ``None`` where it is filled in later."""
-        self.reward[step] = reward
-        self.done[step] = done
+        at = self.at(step)
+        at.reward.copy_(reward)
+        at.done.copy_(done)
         if bootstrap is not None:
             self.bootstrap[step] = bootstrap
-        self.alive[step] = alive
+        at.alive.copy_(alive)
 
     def minibatches(
         self,

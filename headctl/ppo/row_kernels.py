@@ -9,6 +9,7 @@ G groups of rows. The value is output P, the last one. What belongs to a row of 
 import warp as wp
 
 from headctl.policy.blocks import MATH, OPTIONS, ROWS, part_gradient_of_rows, tell_part_of_rows
+from headctl.policy.network import OBSERVATION_CLIP
 from headctl.policy.parts import Parts
 
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
@@ -318,3 +319,47 @@ def decide_rows(
             stored.choice[source, head] = work.weight[head, row]
             entropy[source, head] = work.entropy[head, row]
         value[source] = work.outputs[work.outputs.shape[0] - 1, row]
+
+
+@wp.func_native(
+    f"""
+const int features = seen.shape[1];
+constexpr float CLIP = {OBSERVATION_CLIP}f;
+for (int row = 0; row < seen.shape[0]; ++row) {{
+    const float* __restrict x = &wp::index(observation, start + row, 0);
+    float* __restrict y = &wp::index(seen, row, 0);
+    for (int j = 0; j < features; ++j) {{
+        const float z = (x[j] - mean.data[j]) * scale.data[j];
+        const float inside = z < -CLIP ? -CLIP : (z > CLIP ? CLIP : z);
+        y[j] = z == z ? inside : 0.0f;
+    }}
+}}
+"""
+)
+def _normalize(
+    start: int,
+    observation: wp.array2d(dtype=wp.float32),
+    mean: wp.array(dtype=wp.float32),
+    scale: wp.array(dtype=wp.float32),
+    seen: wp.array2d(dtype=wp.float32),
+) -> None: ...
+
+
+@wp.kernel
+def normalize_rows(
+    start: int,
+    observation: wp.array2d(dtype=wp.float32),
+    mean: wp.array(dtype=wp.float32),
+    scale: wp.array(dtype=wp.float32),
+    seen: wp.array2d(dtype=wp.float32),
+) -> None:
+    """Does what :class:`headctl.policy.network.ObservationNormalizer` does, to the bit, with one step of a rollout.
+
+    Args:
+        start: Row of the rollout that the first row belongs to.
+        observation: As they were seen ``[S, F]``.
+        mean: Of every feature ``[F]``.
+        scale: What differences from it are multiplied by ``[F]``.
+        seen: Written ``[R, F]``.
+    """
+    _normalize(start, observation, mean, scale, seen)
