@@ -31,6 +31,7 @@ from headctl_envs.dogfight.config import PARAMS, PILOTS, WEAPONS, DogfightConfig
 from headctl_envs.dogfight.features import feature_names, layout_of
 from headctl_envs.dogfight.flight import Airframe, airframe_struct
 from headctl_envs.dogfight.kernels import ALL, ENDED, NONE, Results, advance, renew
+from headctl_envs.dogfight.lanes import ON_CPU
 from headctl_envs.dogfight.pilots import pilot
 from headctl_envs.dogfight.results import GameStep, Observations, statistics_of
 from headctl_envs.dogfight.rules import Rules, rules_struct
@@ -149,8 +150,8 @@ class DogfightEngine:
         def record(kernel: Any, inputs: list[Any], threads: int = self.num_games) -> Any:
             return wp.launch(kernel, dim=threads, inputs=inputs, device=self._warp_device, record_cmd=True)
 
-        each = GAMES_PER_THREAD if self.device.type == "cpu" else 1
-        step = [arena, rules, airframes, actions["step"], results, seen, weight, seed, each]
+        each = ON_CPU
+        step = [arena, rules, airframes, actions["step"], results, seen, weight, seed]
         self._launch_step = record(advance, step, -(-self.num_games // each))
         arenas, books, returned, rows = (
             wp.array([struct], dtype=type_, device=self._warp_device)

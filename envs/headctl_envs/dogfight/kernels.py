@@ -1,10 +1,26 @@
 """One decision of every game: the kernels that the engine launches, one thread per game."""
 
+from typing import Any
+
 import warp as wp
 
 from headctl_envs.dogfight.blocks import Seen
-from headctl_envs.dogfight.flight import Airframe, Motion, air_after, air_at, integrate
-from headctl_envs.dogfight.maneuvers import NOTCH, guide
+from headctl_envs.dogfight.flight import Airframe, air_after, air_at
+from headctl_envs.dogfight.lanes import (
+    COURSE,
+    GOAL,
+    GOAL_SPEED,
+    KIND,
+    ON_CPU,
+    ROWS,
+    TRIM,
+    flight_of,
+    motion_at,
+    put,
+    put_air,
+    put_motion,
+)
+from headctl_envs.dogfight.maneuvers import NOTCH
 from headctl_envs.dogfight.scoring import (
     CRASH,
     GUN_KILL,
@@ -16,7 +32,7 @@ from headctl_envs.dogfight.scoring import (
 )
 from headctl_envs.dogfight.sensing import observe
 from headctl_envs.dogfight.starts import start_game
-from headctl_envs.dogfight.threats import arrival_after, missile_view
+from headctl_envs.dogfight.threats import arrival_after
 from headctl_envs.dogfight.warp_struct import fast_arithmetic, struct
 from headctl_envs.dogfight.weapons import (
     WEAPON_FLARE,
@@ -36,7 +52,7 @@ from headctl_envs.dogfight.world import Arena, Rules, assign, look, measure, mov
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 # ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
-wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": fast_arithmetic(wp.config.cpu_compiler_flags)})
+wp.set_module_options({"enable_backward": False, "max_unroll": 0, "cpu_compiler_flags": fast_arithmetic(wp.config.cpu_compiler_flags)})
 
 NONE = wp.constant(0)
 ENDED = wp.constant(1)
@@ -141,28 +157,28 @@ def release(arena: Arena, rules: Rules, seed: int, n: int) -> None:
 
 
 @wp.func(inline=True)
-def steer(arena: Arena, rules: Rules, airframe: Airframe, flying: int, n: int, s: int) -> Motion:
-    """Where one substep takes the living seat ``s``."""
+def gather(arena: Arena, rules: Rules, flying: int, n: int, s: int, rows: wp.array2d[wp.float32], lane: int) -> None:
+    """Tells a lane what the flight of the living seat ``s`` depends on."""
     own = arena.seats[n, s].motion
-    air = air_after(arena.seats[n, s].air, -own.position[2])
+    put_motion(rows, lane, own)
+    put_air(rows, lane, air_after(arena.seats[n, s].air, -own.position[2]))
     kind = arena.seats[n, s].choice
-    view = arena.seats[n, s].view
+    foe = arena.seats[n, s].target
+    goal = arena.seats[n, foe].motion.position
+    course = arena.seats[n, s].view.other_forward
+    speed = arena.seats[n, foe].motion.speed
     if kind == NOTCH and flying > 0:
         which = arrival_after(arena.missiles, rules, own, n, s, -1.0, -1)
         if which[0] >= 0:
-            view = missile_view(arena.missiles[n, which[0], which[1]], own)
-    foe = arena.seats[n, arena.seats[n, s].target].motion
-    return integrate(own, guide(kind, arena.seats[n, s].trim, own, foe, view, airframe, air), airframe, air)
-
-
-@wp.func(inline=True)
-def fly(arena: Arena, rules: Rules, airframes: wp.array[Airframe], flying: int, n: int) -> None:
-    """One substep of flight: all aircraft are guided and moved from the same state."""
-    for s in range(rules.seats):
-        if arena.seats[n, s].cause == 0:
-            arena.seats[n, s].moved = steer(arena, rules, airframes[s], flying, n, s)
-        else:
-            arena.seats[n, s].moved = arena.seats[n, s].motion
+            goal = arena.missiles[n, which[0], which[1]].position
+            velocity = arena.missiles[n, which[0], which[1]].velocity
+            speed = wp.length(velocity)
+            course = velocity / speed
+    put(rows, GOAL, lane, goal)
+    put(rows, COURSE, lane, course)
+    rows[GOAL_SPEED, lane] = speed
+    rows[KIND, lane] = float(kind)
+    put(rows, TRIM, lane, arena.seats[n, s].trim)
 
 
 @wp.func
@@ -289,18 +305,8 @@ def score(arena: Arena, rules: Rules, results: Results, weight: float, flying: i
 
 
 @wp.func(inline=True)
-def decide(
-    arena: Arena,
-    rules: Rules,
-    airframes: wp.array[Airframe],
-    actions: Actions,
-    results: Results,
-    seen: Seen,
-    weight: float,
-    seed: int,
-    n: int,
-) -> None:
-    """One decision of game ``n``: actions, flight and fire in substeps, reward and observation."""
+def begin(arena: Arena, rules: Rules, actions: Actions, seed: int, n: int) -> int:
+    """Takes over the actions of game ``n``. Returns how many missiles it has in the air."""
     triggers = wp.int32(0)
     for s in range(rules.seats):
         triggers = wp.max(triggers, accept(arena, actions, n, s))
@@ -309,17 +315,34 @@ def decide(
         if triggers > WEAPON_GUN:
             release(arena, rules, seed, n)
         flying = missiles_flying(arena, rules, n)
-    for _ in range(rules.substeps):
-        if arena.games[n].over == 0:
-            fly(arena, rules, airframes, flying, n)
-            hits = wp.int32(0)
-            if flying > 0:
-                hits = fly_missiles(arena, rules, n)
-            move_on(arena, rules, n)
-            hits = hits + fire_guns(arena, rules, n)
-            if hits > 0:
-                apply_damage(arena, rules, n)
-            check_ending(arena, rules, n)
+    return flying
+
+
+@wp.func(inline=True)
+def settle(arena: Arena, rules: Rules, flying: int, n: int) -> None:
+    """What else happens in the substep that has just taken the aircraft of game ``n`` on."""
+    hits = wp.int32(0)
+    if flying > 0:
+        hits = fly_missiles(arena, rules, n)
+    move_on(arena, rules, n)
+    hits = hits + fire_guns(arena, rules, n)
+    if hits > 0:
+        apply_damage(arena, rules, n)
+    check_ending(arena, rules, n)
+
+
+@wp.func(inline=True)
+def conclude(
+    arena: Arena,
+    rules: Rules,
+    airframes: wp.array[Airframe],
+    results: Results,
+    seen: Seen,
+    weight: float,
+    flying: int,
+    n: int,
+) -> None:
+    """Reward and observation of game ``n`` after the last substep of a decision."""
     arena.games[n].clock = arena.games[n].clock + 1
     if rules.team > 1 and arena.games[n].over == 0:
         assign(arena, rules, n)
@@ -332,24 +355,52 @@ def decide(
         observe(arena, rules, airframes, flying, n, s, seen)
 
 
-@wp.kernel
-def advance(
-    arena: Arena,
-    rules: Rules,
-    airframes: wp.array[Airframe],
-    actions: Actions,
-    results: Results,
-    seen: Seen,
-    shaping_weight: wp.array[wp.float32],
-    seed: wp.array[wp.int32],
-    share: int,
-) -> None:
-    """One decision of ``share`` games per thread: what a thread reads of its arguments serves all of them."""
-    first = wp.tid() * share
-    weight = shaping_weight[0]
-    number = seed[0]
-    for n in range(first, wp.min(first + share, arena.games.shape[0])):
-        decide(arena, rules, airframes, actions, results, seen, weight, number, n)
+def step_kernel(lanes: int) -> Any:
+    """Returns the kernel of one decision, whose threads play so many games each."""
+    fly_lanes = flight_of(lanes)
+
+    @wp.kernel
+    def advance(
+        arena: Arena,
+        rules: Rules,
+        airframes: wp.array[Airframe],
+        actions: Actions,
+        results: Results,
+        seen: Seen,
+        shaping_weight: wp.array[wp.float32],
+        seed: wp.array[wp.int32],
+    ) -> None:
+        memory = wp.zeros(shape=wp.static(int(ROWS) * lanes), dtype=wp.float32)
+        # A view of its own, whose strides no write into the memory can change, for all that a compiler knows.
+        rows = wp.array(ptr=memory.ptr, shape=(ROWS, lanes), dtype=wp.float32)
+        flying = wp.zeros(shape=lanes, dtype=wp.int32)
+        first = wp.tid() * lanes
+        games = wp.min(lanes, arena.games.shape[0] - first)
+        for lane in range(games):
+            flying[lane] = begin(arena, rules, actions, seed[0], first + lane)
+        for _ in range(rules.substeps):
+            for s in range(rules.seats):
+                for lane in range(games):
+                    n = first + lane
+                    arena.seats[n, s].moved = arena.seats[n, s].motion
+                    if arena.games[n].over == 0 and arena.seats[n, s].cause == 0:
+                        gather(arena, rules, flying[lane], n, s, rows, lane)
+                airframe = airframes[s]
+                fly_lanes(rows, airframe)
+                for lane in range(games):
+                    n = first + lane
+                    if arena.games[n].over == 0 and arena.seats[n, s].cause == 0:
+                        arena.seats[n, s].moved = motion_at(rows, lane)
+            for lane in range(games):
+                if arena.games[first + lane].over == 0:
+                    settle(arena, rules, flying[lane], first + lane)
+        for lane in range(games):
+            conclude(arena, rules, airframes, results, seen, shaping_weight[0], flying[lane], first + lane)
+
+    return advance
+
+
+advance = step_kernel(ON_CPU)
 
 
 @wp.kernel
