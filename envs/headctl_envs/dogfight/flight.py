@@ -179,7 +179,7 @@ def down_of(q: wp.quat) -> wp.vec3:
     )
 
 
-@wp.func
+@wp.func(inline=True)
 def air_at(altitude: float) -> Air:
     """International standard atmosphere up to 25 km (held constant above and below the ground)."""
     air = Air()

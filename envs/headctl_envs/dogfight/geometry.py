@@ -38,7 +38,7 @@ class Sight:
     other_forward: wp.vec3
 
 
-@wp.func
+@wp.func(inline=True)
 def angle_between(a: wp.vec3, b: wp.vec3) -> float:
     """Angle between two vectors in rad, accurate near 0 and pi, where the arc cosine is not."""
     return arc_tangent(wp.length(wp.cross(a, b)), wp.dot(a, b))

@@ -5,19 +5,19 @@ from typing import Any
 import warp as wp
 
 from headctl_envs.dogfight.blocks import Seen
-from headctl_envs.dogfight.flight import Airframe, air_after, air_at
+from headctl_envs.dogfight.flight import Airframe
 from headctl_envs.dogfight.lanes import (
     COURSE,
+    FLIGHT_ROWS,
     GOAL,
     GOAL_SPEED,
     KIND,
     ON_CPU,
-    ROWS,
+    SELF,
     TRIM,
     flight_of,
     motion_at,
     put,
-    put_air,
     put_motion,
 )
 from headctl_envs.dogfight.maneuvers import NOTCH
@@ -30,7 +30,8 @@ from headctl_envs.dogfight.scoring import (
     outcome_of,
     potential_of,
 )
-from headctl_envs.dogfight.sensing import observe
+from headctl_envs.dogfight.perception import PERCEPTION_ROWS
+from headctl_envs.dogfight.sensing import observe, sensing_of
 from headctl_envs.dogfight.starts import start_game
 from headctl_envs.dogfight.threats import arrival_after
 from headctl_envs.dogfight.warp_struct import fast_arithmetic, struct
@@ -46,7 +47,7 @@ from headctl_envs.dogfight.weapons import (
     missiles_flying,
     track_targets,
 )
-from headctl_envs.dogfight.world import Arena, Rules, assign, look, measure, move_on
+from headctl_envs.dogfight.world import Arena, Rules, assign, look, move_on
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
@@ -57,6 +58,8 @@ wp.set_module_options({"enable_backward": False, "max_unroll": 0, "cpu_compiler_
 NONE = wp.constant(0)
 ENDED = wp.constant(1)
 ALL = wp.constant(2)
+ROWS = max(FLIGHT_ROWS, PERCEPTION_ROWS)
+"""Rows of numbers that a thread works with, one number per lane."""
 
 
 @struct
@@ -111,7 +114,6 @@ def accept(arena: Arena, actions: Actions, n: int, s: int) -> int:
     arena.seats[n, s].lived = 1
     arena.seats[n, s].present = 1
     arena.seats[n, s].cause = 0
-    arena.seats[n, s].air = air_at(-arena.seats[n, s].motion.position[2])
     choice = actions.maneuver[n, s]
     index = wp.int32(0)
     illegal = wp.float32(0.0)
@@ -160,8 +162,7 @@ def release(arena: Arena, rules: Rules, seed: int, n: int) -> None:
 def gather(arena: Arena, rules: Rules, flying: int, n: int, s: int, rows: wp.array2d[wp.float32], lane: int) -> None:
     """Tells a lane what the flight of the living seat ``s`` depends on."""
     own = arena.seats[n, s].motion
-    put_motion(rows, lane, own)
-    put_air(rows, lane, air_after(arena.seats[n, s].air, -own.position[2]))
+    put_motion(rows, SELF, lane, own)
     kind = arena.seats[n, s].choice
     foe = arena.seats[n, s].target
     goal = arena.seats[n, foe].motion.position
@@ -332,32 +333,30 @@ def settle(arena: Arena, rules: Rules, flying: int, n: int) -> None:
 
 
 @wp.func(inline=True)
-def conclude(
-    arena: Arena,
-    rules: Rules,
-    airframes: wp.array[Airframe],
-    results: Results,
-    seen: Seen,
-    weight: float,
-    flying: int,
-    n: int,
-) -> None:
-    """Reward and observation of game ``n`` after the last substep of a decision."""
+def conclude(arena: Arena, rules: Rules, n: int) -> None:
+    """Ends a decision of game ``n``: the clock, and whom its aircraft fight."""
     arena.games[n].clock = arena.games[n].clock + 1
     if rules.team > 1 and arena.games[n].over == 0:
         assign(arena, rules, n)
         look(arena, rules, n)
-    measure(arena, rules, n)
+
+
+@wp.func(inline=True)
+def judge(
+    arena: Arena, rules: Rules, results: Results, seen: Seen, weight: float, flying: int, n: int
+) -> None:
+    """Reward and observation of game ``n`` after a decision."""
     if rules.armed != 0:
         track_targets(arena, rules, n)
     score(arena, rules, results, weight, flying, n)
     for s in range(rules.seats):
-        observe(arena, rules, airframes, flying, n, s, seen)
+        observe(arena, rules, flying, n, s, seen)
 
 
 def step_kernel(lanes: int) -> Any:
     """Returns the kernel of one decision, whose threads play so many games each."""
     fly_lanes = flight_of(lanes)
+    sense = sensing_of(lanes)
 
     @wp.kernel
     def advance(
@@ -370,7 +369,7 @@ def step_kernel(lanes: int) -> Any:
         shaping_weight: wp.array[wp.float32],
         seed: wp.array[wp.int32],
     ) -> None:
-        memory = wp.zeros(shape=wp.static(int(ROWS) * lanes), dtype=wp.float32)
+        memory = wp.zeros(shape=wp.static(ROWS * lanes), dtype=wp.float32)
         # A view of its own, whose strides no write into the memory can change, for all that a compiler knows.
         rows = wp.array(ptr=memory.ptr, shape=(ROWS, lanes), dtype=wp.float32)
         flying = wp.zeros(shape=lanes, dtype=wp.int32)
@@ -390,12 +389,15 @@ def step_kernel(lanes: int) -> Any:
                 for lane in range(games):
                     n = first + lane
                     if arena.games[n].over == 0 and arena.seats[n, s].cause == 0:
-                        arena.seats[n, s].moved = motion_at(rows, lane)
+                        arena.seats[n, s].moved = motion_at(rows, SELF, lane)
             for lane in range(games):
                 if arena.games[first + lane].over == 0:
                     settle(arena, rules, flying[lane], first + lane)
         for lane in range(games):
-            conclude(arena, rules, airframes, results, seen, shaping_weight[0], flying[lane], first + lane)
+            conclude(arena, rules, first + lane)
+        sense(arena, rules, airframes, seen, rows, first, games)
+        for lane in range(games):
+            judge(arena, rules, results, seen, shaping_weight[0], flying[lane], first + lane)
 
     return advance
 
@@ -403,40 +405,50 @@ def step_kernel(lanes: int) -> Any:
 advance = step_kernel(ON_CPU)
 
 
-@wp.kernel
-def renew(
-    arenas: wp.array[Arena],
-    books: wp.array[Rules],
-    airframes: wp.array[Airframe],
-    returned: wp.array[Results],
-    rows: wp.array[Seen],
-    outcome: wp.array[wp.int32],
-    seed: wp.array[wp.int32],
-    which: int,
-) -> None:
-    """Begins the next episode where one has just ended (``which`` = ENDED) or everywhere (ALL), or nowhere (NONE).
+def renewal_kernel(lanes: int) -> Any:
+    """Returns the kernel that begins episodes: one game per thread, told by the instructions of so many."""
+    sense = sensing_of(lanes)
 
-    Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew. The structs come
-    in arrays of one, so that the many games in which nothing ends do not read them.
-    """
-    n = wp.tid()
-    if which == ENDED and outcome[n] == 0:
-        return
-    arena = arenas[0]
-    rules = books[0]
-    results = returned[0]
-    seen = rows[0]
-    if which == NONE:
-        assign(arena, rules, n)
-    else:
-        start_game(arena, rules, seed[0], n)
-    look(arena, rules, n)
-    measure(arena, rules, n)
-    flying = missiles_flying(arena, rules, n)
-    arena.games[n].potential = potential_of(arena, rules, flying, n)
-    for s in range(rules.seats):
-        arena.seats[n, s].air = air_at(-arena.seats[n, s].motion.position[2])
-        arena.seats[n, s].lived = 1
-        observe(arena, rules, airframes, flying, n, s, seen)
+    @wp.kernel
+    def renew(
+        arenas: wp.array[Arena],
+        books: wp.array[Rules],
+        airframes: wp.array[Airframe],
+        returned: wp.array[Results],
+        seens: wp.array[Seen],
+        outcome: wp.array[wp.int32],
+        seed: wp.array[wp.int32],
+        which: int,
+    ) -> None:
+        n = wp.tid()
+        if which == ENDED and outcome[n] == 0:
+            return
+        arena = arenas[0]
+        rules = books[0]
+        results = returned[0]
+        seen = seens[0]
+        memory = wp.zeros(shape=wp.static(ROWS * lanes), dtype=wp.float32)
+        rows = wp.array(ptr=memory.ptr, shape=(ROWS, lanes), dtype=wp.float32)
         if which == NONE:
-            write_tally(arena, rules, results, n, s)
+            assign(arena, rules, n)
+        else:
+            start_game(arena, rules, seed[0], n)
+        look(arena, rules, n)
+        sense(arena, rules, airframes, seen, rows, n, 1)
+        flying = missiles_flying(arena, rules, n)
+        arena.games[n].potential = potential_of(arena, rules, flying, n)
+        for s in range(rules.seats):
+            arena.seats[n, s].lived = 1
+            observe(arena, rules, flying, n, s, seen)
+            if which == NONE:
+                write_tally(arena, rules, results, n, s)
+
+    return renew
+
+
+renew = renewal_kernel(ON_CPU)
+"""Begins the next episode where one has just ended (``which`` = ENDED) or everywhere (ALL), or nowhere (NONE).
+
+Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew. The structs come in
+arrays of one, so that the many games in which nothing ends do not read them.
+"""

@@ -14,7 +14,7 @@ from typing import Any
 
 import warp as wp
 
-from headctl_envs.dogfight.flight import Air, Airframe, Motion, integrate
+from headctl_envs.dogfight.flight import Airframe, Motion, air_at, integrate
 from headctl_envs.dogfight.geometry import sight_of
 from headctl_envs.dogfight.maneuvers import guide
 
@@ -29,20 +29,18 @@ ON_CPU = 16
 ON_CUDA = 1
 """There the threads of a warp are the lanes."""
 
-POSITION = wp.constant(0)
-ATTITUDE = wp.constant(3)
-SPEED = wp.constant(7)
-LOAD_FACTOR = wp.constant(8)
-ROLL_RATE = wp.constant(9)
-LEVER = wp.constant(10)
-AIR = wp.constant(11)
-GOAL = wp.constant(18)
-COURSE = wp.constant(21)
-GOAL_SPEED = wp.constant(24)
-KIND = wp.constant(25)
-TRIM = wp.constant(26)
-ROWS = wp.constant(29)
-"""R: eleven numbers of a motion, seven of the air around it, seven of what it flies for, maneuver and residuals."""
+SELF = wp.constant(0)
+MOTION_ROWS = wp.constant(11)
+OTHER = wp.constant(11)
+"""First rows of the motions of two aircraft: position, attitude, speed, load factor, roll rate, lever."""
+
+GOAL = wp.constant(11)
+COURSE = wp.constant(14)
+GOAL_SPEED = wp.constant(17)
+KIND = wp.constant(18)
+TRIM = wp.constant(19)
+FLIGHT_ROWS = 22
+"""R of a flight: a motion, where what it flies for is and goes, the maneuver, its residuals."""
 
 
 @wp.func(inline=True)
@@ -60,58 +58,30 @@ def vector_at(rows: wp.array2d[wp.float32], row: int, lane: int) -> wp.vec3:
 
 
 @wp.func(inline=True)
-def put_motion(rows: wp.array2d[wp.float32], lane: int, motion: Motion) -> None:
-    """Writes a motion into its rows."""
-    put(rows, POSITION, lane, motion.position)
-    rows[ATTITUDE, lane] = motion.attitude[0]
-    rows[ATTITUDE + 1, lane] = motion.attitude[1]
-    rows[ATTITUDE + 2, lane] = motion.attitude[2]
-    rows[ATTITUDE + 3, lane] = motion.attitude[3]
-    rows[SPEED, lane] = motion.speed
-    rows[LOAD_FACTOR, lane] = motion.load_factor
-    rows[ROLL_RATE, lane] = motion.roll_rate
-    rows[LEVER, lane] = motion.lever
+def put_motion(rows: wp.array2d[wp.float32], row: int, lane: int, motion: Motion) -> None:
+    """Writes a motion into the rows from ``row`` on."""
+    put(rows, row, lane, motion.position)
+    rows[row + 3, lane] = motion.attitude[0]
+    rows[row + 4, lane] = motion.attitude[1]
+    rows[row + 5, lane] = motion.attitude[2]
+    rows[row + 6, lane] = motion.attitude[3]
+    rows[row + 7, lane] = motion.speed
+    rows[row + 8, lane] = motion.load_factor
+    rows[row + 9, lane] = motion.roll_rate
+    rows[row + 10, lane] = motion.lever
 
 
 @wp.func(inline=True)
-def motion_at(rows: wp.array2d[wp.float32], lane: int) -> Motion:
-    """The motion in its rows."""
+def motion_at(rows: wp.array2d[wp.float32], row: int, lane: int) -> Motion:
+    """The motion in the rows from ``row`` on."""
     motion = Motion()
-    motion.position = vector_at(rows, POSITION, lane)
-    motion.attitude = wp.quat(
-        rows[ATTITUDE, lane], rows[ATTITUDE + 1, lane], rows[ATTITUDE + 2, lane], rows[ATTITUDE + 3, lane]
-    )
-    motion.speed = rows[SPEED, lane]
-    motion.load_factor = rows[LOAD_FACTOR, lane]
-    motion.roll_rate = rows[ROLL_RATE, lane]
-    motion.lever = rows[LEVER, lane]
+    motion.position = vector_at(rows, row, lane)
+    motion.attitude = wp.quat(rows[row + 3, lane], rows[row + 4, lane], rows[row + 5, lane], rows[row + 6, lane])
+    motion.speed = rows[row + 7, lane]
+    motion.load_factor = rows[row + 8, lane]
+    motion.roll_rate = rows[row + 9, lane]
+    motion.lever = rows[row + 10, lane]
     return motion
-
-
-@wp.func(inline=True)
-def put_air(rows: wp.array2d[wp.float32], lane: int, air: Air) -> None:
-    """Writes the air around an aircraft into its rows."""
-    rows[AIR, lane] = air.altitude
-    rows[AIR + 1, lane] = air.density
-    rows[AIR + 2, lane] = air.inverse_sound
-    rows[AIR + 3, lane] = air.ratio_max
-    rows[AIR + 4, lane] = air.ratio_mil
-    rows[AIR + 5, lane] = air.lapse
-    rows[AIR + 6, lane] = air.cooling
-
-
-@wp.func(inline=True)
-def air_in(rows: wp.array2d[wp.float32], lane: int) -> Air:
-    """The air in its rows."""
-    air = Air()
-    air.altitude = rows[AIR, lane]
-    air.density = rows[AIR + 1, lane]
-    air.inverse_sound = rows[AIR + 2, lane]
-    air.ratio_max = rows[AIR + 3, lane]
-    air.ratio_mil = rows[AIR + 4, lane]
-    air.lapse = rows[AIR + 5, lane]
-    air.cooling = rows[AIR + 6, lane]
-    return air
 
 
 def flight_of(lanes: int) -> Any:
@@ -120,14 +90,14 @@ def flight_of(lanes: int) -> Any:
     @wp.func(inline=True)
     def fly_lanes(rows: wp.array2d[wp.float32], airframe: Airframe) -> None:
         for lane in range(lanes):
-            own = motion_at(rows, lane)
-            air = air_in(rows, lane)
+            own = motion_at(rows, SELF, lane)
+            air = air_at(-own.position[2])
             goal = vector_at(rows, GOAL, lane)
             course = vector_at(rows, COURSE, lane)
             goal_speed = rows[GOAL_SPEED, lane]
             view = sight_of(own, goal, course, goal_speed)
             trim = vector_at(rows, TRIM, lane)
             command = guide(int(rows[KIND, lane]), trim, own, goal_speed, view, airframe, air)
-            put_motion(rows, lane, integrate(own, command, airframe, air))
+            put_motion(rows, SELF, lane, integrate(own, command, airframe, air))
 
     return fly_lanes
