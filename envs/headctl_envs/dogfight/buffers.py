@@ -22,7 +22,8 @@ from headctl_envs.dogfight.features import (
 )
 from headctl_envs.dogfight.flight import Motion
 from headctl_envs.dogfight.geometry import Sight
-from headctl_envs.dogfight.kernels import Actions, Results
+from headctl_envs.dogfight.judgement import Results
+from headctl_envs.dogfight.kernels import Actions
 from headctl_envs.dogfight.maneuvers import KINDS
 from headctl_envs.dogfight.world import (
     COUNTS,

@@ -12,6 +12,7 @@ Shape legend: L lanes, R rows of numbers.
 
 from typing import Any
 
+import torch
 import warp as wp
 
 from headctl_envs.dogfight.flight import Airframe, Motion, air_at, integrate
@@ -28,6 +29,12 @@ ON_CPU = 16
 """Lanes of a thread on the CPU: two of its vectors."""
 ON_CUDA = 1
 """There the threads of a warp are the lanes."""
+
+
+def lanes_on(device: torch.device) -> int:
+    """Returns how many games a thread of the step's kernel plays."""
+    return ON_CPU if device.type == "cpu" else ON_CUDA
+
 
 SELF = wp.constant(0)
 MOTION_ROWS = wp.constant(11)

@@ -32,7 +32,8 @@ from headctl_envs.dogfight.warp_struct import struct
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
-# ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
+# ruff: noqa: PLR0915, PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``, and a struct
+# that comes out of several functions would not stay in registers
 wp.set_module_options({"enable_backward": False})
 
 KINDS = tuple(dict.fromkeys(name for library in LIBRARIES.values() for name in library))

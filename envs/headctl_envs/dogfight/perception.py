@@ -73,7 +73,7 @@ class Axes:
 
 
 @wp.func(inline=True)
-def chosen(first: bool, one: wp.vec3, other: wp.vec3) -> wp.vec3:
+def chosen(first: wp.bool, one: wp.vec3, other: wp.vec3) -> wp.vec3:
     """One of two vectors, number by number: a branch between vectors would keep loops from being vectorised."""
     return wp.vec3(
         wp.where(first, one[0], other[0]), wp.where(first, one[1], other[1]), wp.where(first, one[2], other[2])

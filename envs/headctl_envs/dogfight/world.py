@@ -49,10 +49,9 @@ class Seat:
     between decisions). ``lock_s`` is the time that the seeker has seen the target, ``..._wait`` are cooldowns in s,
     ``zone_s`` the time with an enemy in the gun's zone. ``cause`` says how it died, 0 while it lives; ``present`` is 1
     until after the substep of a death, ``lived`` says whether it was alive when the decision began. ``choice``,
-    ``trigger`` (the weapon in force) and ``trim`` are the actions;
-    ``moved`` and ``blast`` (damage by missiles) are scratch of one substep; ``damage`` is what the decision did to it,
-    ``dealt`` what it did to others, ``spent`` what its weapons were worth. ``reach`` is how far a missile would reach the
-    target, ``worth`` the advantage over him.
+    ``trigger`` (the weapon in force) and ``trim`` are the actions; ``moved`` and ``blast`` (damage by missiles) are
+    scratch of one substep; ``damage`` is what the decision did to it, ``dealt`` what it did to others, ``spent`` what
+    its weapons were worth. ``reach`` is how far a missile would fly to the target, ``worth`` the advantage over him.
     """
 
     motion: Motion
