@@ -130,7 +130,7 @@ def step_ahead(
     if which < 0:
         which = by_rule(view, back)
         params = wp.vec3(0.0, 0.0, 0.0)
-    return integrate(own, guide(which, params, own, foe, view, airframe, air), airframe, air)
+    return integrate(own, guide(which, params, own, foe.speed, view, airframe, air), airframe, air)
 
 
 @wp.func
