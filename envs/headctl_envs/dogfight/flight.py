@@ -26,7 +26,6 @@ PER_SEA_LEVEL_DENSITY = wp.constant(1.0 / 1.225)
 PER_SEA_LEVEL_TEMPERATURE = wp.constant(1.0 / 288.15)
 PER_SOUND_SQUARED = wp.constant(1.0 / 401.874)
 TROPOPAUSE_M = wp.constant(11000.0)
-NEAR_M = wp.constant(150.0)
 LOG_TROPOPAUSE = wp.constant(math.log(0.36392 / 1.225))
 SPEED_MIN = wp.constant(25.0)
 """Lowest speed in m/s that the model admits: below it g/V would turn a falling aircraft without bound."""
@@ -227,17 +226,6 @@ def air_near(air: Air, altitude: float) -> Air:
     near.lapse = air.lapse
     near.cooling = air.cooling
     return near
-
-
-@wp.func
-def air_after(air: Air, altitude: float) -> Air:
-    """The air at an altitude, carried from an earlier one unless that is far away or in another layer."""
-    now = Air()
-    if wp.abs(altitude - air.altitude) > NEAR_M or (altitude < TROPOPAUSE_M) != (air.altitude < TROPOPAUSE_M):
-        now = air_at(altitude)
-    else:
-        now = air_near(air, altitude)
-    return now
 
 
 @wp.func(inline=True)

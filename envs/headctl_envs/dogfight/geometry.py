@@ -69,13 +69,13 @@ def glance(own: Motion, other: Motion) -> Sight:
     return sight_of(own, other.position, forward_of(other.attitude), other.speed)
 
 
-@wp.func
+@wp.func(inline=True)
 def angle_off_nose(view: Sight) -> float:
     """ATA of a glance."""
     return angle_between(view.own_forward, view.los)
 
 
-@wp.func
+@wp.func(inline=True)
 def sight(own: Motion, other: Motion) -> Sight:
     """Line of sight, range, rates and angles from ``own`` to ``other``."""
     view = glance(own, other)
