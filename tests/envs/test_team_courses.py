@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 from headctl_envs.dogfight.config import DogfightConfig
-from headctl_envs.dogfight.engine import GAMES_PER_THREAD, DogfightEngine
+from headctl_envs.dogfight.engine import DogfightEngine
+from headctl_envs.dogfight.lanes import ON_CPU
 
 from tests.helpers.dogfights import copied, random_actions, seats_of
 
@@ -46,8 +47,8 @@ def test_a_game_of_teams_does_not_depend_on_its_batch(team):
 
 @pytest.mark.parametrize("team", [1, 2, 4])
 def test_a_large_batch_plays_the_games_of_its_parts(team):
-    """Of any size: threads take their games in shares of ``GAMES_PER_THREAD``, and the last share is not full."""
-    sizes = (GAMES_PER_THREAD - 1, GAMES_PER_THREAD + 1, 1, 7)
+    """Of any size: threads take their games in shares of ``ON_CPU``, and the last share is not full."""
+    sizes = (ON_CPU - 1, ON_CPU + 1, 1, 7)
     config = DogfightConfig(team_size=team, **FULL)
     batch = DogfightEngine(config, num_games=sum(sizes))
     parts = [DogfightEngine(config, num_games=size, game_offset=sum(sizes[:place])) for place, size in enumerate(sizes)]

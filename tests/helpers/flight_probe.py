@@ -10,8 +10,8 @@ from headctl_envs.dogfight.flight import (
     Airframe,
     Command,
     Motion,
-    air_after,
     air_at,
+    air_near,
     airframe_struct,
     drag_to_weight,
     integrate,
@@ -76,7 +76,7 @@ def gun_kernel(motion: wp.array2d[Motion], rules: Rules, out: wp.array2d[wp.floa
 @wp.kernel
 def air_kernel(heights: wp.array[wp.vec2], out: wp.array2d[wp.float32]):
     i = wp.tid()
-    air = air_after(air_at(heights[i][0]), heights[i][1])
+    air = air_near(air_at(heights[i][0]), heights[i][1])
     out[i, 0] = air.altitude
     out[i, 1] = air.density
     out[i, 2] = air.inverse_sound

@@ -11,36 +11,10 @@ import warp as wp
 
 from headctl_envs.dogfight.features import (
     ALLY_FEATURES,
-    ENEMY_FEATURES,
     MISSILE_FEATURES,
-    OWN_FEATURES,
     STORE_FEATURES,
 )
 from headctl_envs.dogfight.warp_struct import struct
-
-
-@struct
-class OwnBlock:
-    """Features about the observer: ``OWN_FEATURES``."""
-
-    altitude: wp.float32
-    floor_margin: wp.float32
-    speed: wp.float32
-    mach: wp.float32
-    gravity_forward: wp.float32
-    gravity_right: wp.float32
-    gravity_down: wp.float32
-    load_factor: wp.float32
-    load_factor_available: wp.float32
-    roll_rate: wp.float32
-    lever: wp.float32
-    energy: wp.float32
-    specific_power: wp.float32
-    health: wp.float32
-    rounds: wp.float32
-    time_left: wp.float32
-    legal_gun: wp.float32
-    legal_dive: wp.float32
 
 
 @struct
@@ -57,32 +31,6 @@ class StoreBlock:
     legal_flare: wp.float32
     own_missile: wp.float32
     own_missile_time: wp.float32
-
-
-@struct
-class EnemyBlock:
-    """Features about one enemy: ``ENEMY_FEATURES``."""
-
-    los: wp.vec3
-    range_log: wp.float32
-    range_near: wp.float32
-    closure: wp.float32
-    cos_aspect: wp.float32
-    cos_crossing: wp.float32
-    aim: wp.float32
-    aim_coarse: wp.float32
-    enemy_aim: wp.float32
-    los_rate: wp.vec3
-    enemy_right: wp.float32
-    enemy_down: wp.float32
-    enemy_lift: wp.vec3
-    enemy_load_factor: wp.float32
-    speed_difference: wp.float32
-    height_difference: wp.float32
-    energy_difference: wp.float32
-    enemy_health: wp.float32
-    enemy_in_zone: wp.float32
-    in_enemy_zone: wp.float32
 
 
 @struct
@@ -114,9 +62,7 @@ class Seen:
     """Views of one observation tensor ``[N, A, D]``: as ``rows`` of numbers, and each kind of block where it stands."""
 
     rows: wp.array3d[wp.float32]
-    own: wp.array2d[OwnBlock]
     stores: wp.array2d[StoreBlock]
-    enemies: wp.array3d[EnemyBlock]
     allies: wp.array3d[AllyBlock]
     missiles: wp.array3d[MissileBlock]
 
@@ -138,9 +84,7 @@ def check(block: Any, names: Iterable[str]) -> None:
 
 
 for _block, _names in (
-    (OwnBlock, OWN_FEATURES),
     (StoreBlock, STORE_FEATURES),
-    (EnemyBlock, ENEMY_FEATURES),
     (AllyBlock, ALLY_FEATURES),
     (MissileBlock, MISSILE_FEATURES),
 ):

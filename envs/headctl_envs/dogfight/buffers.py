@@ -13,18 +13,17 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from headctl_envs.dogfight.blocks import AllyBlock, EnemyBlock, MissileBlock, OwnBlock, Seen, StoreBlock
+from headctl_envs.dogfight.blocks import AllyBlock, MissileBlock, Seen, StoreBlock
 from headctl_envs.dogfight.config import FALLING, PARAMS, PILOTS, REWARD_TERMS, TALLY, WEAPONS, DogfightConfig
 from headctl_envs.dogfight.features import (
     ALLY_FEATURES,
-    ENEMY_FEATURES,
     MISSILE_FEATURES,
-    OWN_FEATURES,
     STORE_FEATURES,
 )
 from headctl_envs.dogfight.flight import Motion
 from headctl_envs.dogfight.geometry import Sight
-from headctl_envs.dogfight.kernels import Actions, Results
+from headctl_envs.dogfight.judgement import Results
+from headctl_envs.dogfight.kernels import Actions
 from headctl_envs.dogfight.maneuvers import KINDS
 from headctl_envs.dogfight.world import (
     COUNTS,
@@ -162,16 +161,13 @@ class Buffers:
         games, seats, width = rows.shape
         seen = Seen()
         seen.rows = view_of(rows)
-        flag = layout["at_enemies"] - layout["at_team"] > 0  # in teams, a flag stands before every enemy
-        enemies, allies, missiles = (layout[f"{kind}_seen"] for kind in ("enemies", "allies", "missiles"))
+        allies, missiles = (layout[f"{kind}_seen"] for kind in ("allies", "missiles"))
         for name, block, at, number, size in (
-            ("own", OwnBlock, 0, None, len(OWN_FEATURES)),
             ("stores", StoreBlock, layout["at_stores"], None, len(STORE_FEATURES)),
-            ("enemies", EnemyBlock, layout["at_enemies"] + flag, enemies, len(ENEMY_FEATURES) + flag),
             ("allies", AllyBlock, layout["at_allies"], allies, len(ALLY_FEATURES)),
             ("missiles", MissileBlock, layout["at_missiles"], missiles, len(MISSILE_FEATURES)),
         ):
-            if at + (number or 1) * size - flag * (name == "enemies") <= width and number != 0:
+            if at + (number or 1) * size <= width and number != 0:
                 shape = (games, seats) if number is None else (games, seats, number)
                 strides = (4 * seats * width, 4 * width, 4 * size)[: len(shape)]
                 start = rows.data_ptr() + 4 * at

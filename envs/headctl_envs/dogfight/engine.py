@@ -30,7 +30,9 @@ from headctl_envs.dogfight.buffers import Buffers, view_of
 from headctl_envs.dogfight.config import PARAMS, PILOTS, WEAPONS, DogfightConfig
 from headctl_envs.dogfight.features import feature_names, layout_of
 from headctl_envs.dogfight.flight import Airframe, airframe_struct
-from headctl_envs.dogfight.kernels import ALL, ENDED, NONE, Results, advance, renew
+from headctl_envs.dogfight.judgement import Results
+from headctl_envs.dogfight.kernels import ALL, ENDED, NONE, kernels_of
+from headctl_envs.dogfight.lanes import lanes_on
 from headctl_envs.dogfight.pilots import pilot
 from headctl_envs.dogfight.results import GameStep, Observations, statistics_of
 from headctl_envs.dogfight.rules import Rules, rules_struct
@@ -42,8 +44,6 @@ OTHER_VERSIONS: dict[Any, str] = {
     2: "use the headctl that wrote it, 0.1 before seats were kept in one record",
 }
 """Who can read the states that this engine cannot."""
-GAMES_PER_THREAD = 32
-"""On the CPU, games that one thread of the step's kernel advances: it unpacks its arguments once for all of them."""
 LOOKING_AHEAD = ("fighter", "ace")
 """Pilots whose kernel is compiled when one of them is first asked for."""
 
@@ -149,16 +149,18 @@ class DogfightEngine:
         def record(kernel: Any, inputs: list[Any], threads: int = self.num_games) -> Any:
             return wp.launch(kernel, dim=threads, inputs=inputs, device=self._warp_device, record_cmd=True)
 
-        each = GAMES_PER_THREAD if self.device.type == "cpu" else 1
-        step = [arena, rules, airframes, actions["step"], results, seen, weight, seed, each]
-        self._launch_step = record(advance, step, -(-self.num_games // each))
+        lanes = lanes_on(self.device)
+        advance, renew = kernels_of(lanes)
+        threads = -(-self.num_games // lanes)
+        step = [arena, rules, airframes, actions["step"], results, seen, weight, seed]
+        self._launch_step = record(advance, step, threads)
         arenas, books, returned, rows = (
             wp.array([struct], dtype=type_, device=self._warp_device)
             for struct, type_ in ((arena, Arena), (rules, Rules), (results, Results), (seen, Seen))
         )
         begin = [arenas, books, airframes, returned, rows, results.outcome, seed]
         self._launch_observe, self._launch_renew, self._launch_reset = (
-            record(renew, [*begin, which]) for which in (NONE, ENDED, ALL)
+            record(renew, [*begin, which], threads) for which in (NONE, ENDED, ALL)
         )
         common = [world, rules, airframes]
         self._launch_pilot = {

@@ -26,7 +26,6 @@ PER_SEA_LEVEL_DENSITY = wp.constant(1.0 / 1.225)
 PER_SEA_LEVEL_TEMPERATURE = wp.constant(1.0 / 288.15)
 PER_SOUND_SQUARED = wp.constant(1.0 / 401.874)
 TROPOPAUSE_M = wp.constant(11000.0)
-NEAR_M = wp.constant(150.0)
 LOG_TROPOPAUSE = wp.constant(math.log(0.36392 / 1.225))
 SPEED_MIN = wp.constant(25.0)
 """Lowest speed in m/s that the model admits: below it g/V would turn a falling aircraft without bound."""
@@ -155,7 +154,7 @@ def airframe_struct(params: AirframeParams, substep_s: float) -> Airframe:
     return airframe
 
 
-@wp.func
+@wp.func(inline=True)
 def forward_of(q: wp.quat) -> wp.vec3:
     """Direction of the velocity in NED: the first column of R(q)."""
     return wp.vec3(
@@ -163,7 +162,7 @@ def forward_of(q: wp.quat) -> wp.vec3:
     )
 
 
-@wp.func
+@wp.func(inline=True)
 def right_of(q: wp.quat) -> wp.vec3:
     """Direction of the right wing in NED: the second column of R(q)."""
     return wp.vec3(
@@ -171,7 +170,7 @@ def right_of(q: wp.quat) -> wp.vec3:
     )
 
 
-@wp.func
+@wp.func(inline=True)
 def down_of(q: wp.quat) -> wp.vec3:
     """Direction opposite to the lift in NED: the third column of R(q)."""
     return wp.vec3(
@@ -179,7 +178,7 @@ def down_of(q: wp.quat) -> wp.vec3:
     )
 
 
-@wp.func
+@wp.func(inline=True)
 def air_at(altitude: float) -> Air:
     """International standard atmosphere up to 25 km (held constant above and below the ground)."""
     air = Air()
@@ -207,7 +206,7 @@ def air_at(altitude: float) -> Air:
     return air
 
 
-@wp.func
+@wp.func(inline=True)
 def air_near(air: Air, altitude: float) -> Air:
     """Carries ``air`` to an altitude nearby, in the same layer.
 
@@ -229,18 +228,7 @@ def air_near(air: Air, altitude: float) -> Air:
     return near
 
 
-@wp.func
-def air_after(air: Air, altitude: float) -> Air:
-    """The air at an altitude, carried from an earlier one unless that is far away or in another layer."""
-    now = Air()
-    if wp.abs(altitude - air.altitude) > NEAR_M or (altitude < TROPOPAUSE_M) != (air.altitude < TROPOPAUSE_M):
-        now = air_at(altitude)
-    else:
-        now = air_near(air, altitude)
-    return now
-
-
-@wp.func
+@wp.func(inline=True)
 def thrust_to_weight(airframe: Airframe, air: Air, mach: float) -> wp.vec3:
     """Idle, military and afterburner thrust over weight at this Mach number and altitude."""
     m = wp.min(mach, 1.2)
@@ -251,7 +239,7 @@ def thrust_to_weight(airframe: Airframe, air: Air, mach: float) -> wp.vec3:
     return wp.vec3(airframe.thrust_idle_share * military, military, full)
 
 
-@wp.func
+@wp.func(inline=True)
 def thrust_at_lever(airframe: Airframe, limits: wp.vec3, lever: float) -> float:
     """Thrust over weight at a lever position: linear from idle to military and from there to full afterburner."""
     gate = airframe.lever_military
@@ -260,7 +248,7 @@ def thrust_at_lever(airframe: Airframe, limits: wp.vec3, lever: float) -> float:
     return wp.where(lever < gate, dry, wet)
 
 
-@wp.func
+@wp.func(inline=True)
 def lever_for_thrust(airframe: Airframe, limits: wp.vec3, thrust: float) -> float:
     """Inverse of :func:`thrust_at_lever`, clipped to [0, 1]."""
     gate = airframe.lever_military
@@ -269,19 +257,19 @@ def lever_for_thrust(airframe: Airframe, limits: wp.vec3, thrust: float) -> floa
     return wp.clamp(wp.where(thrust < limits[1], dry, wet), 0.0, 1.0)
 
 
-@wp.func
+@wp.func(inline=True)
 def lift_per_weight(airframe: Airframe, air: Air, speed: float) -> float:
     """Load factor per unit of CL: dynamic pressure times S over W."""
     return airframe.lift_factor * air.density * speed * speed
 
 
-@wp.func
+@wp.func(inline=True)
 def load_factor_available(airframe: Airframe, air: Air, speed: float) -> float:
     """Largest load factor in g: the stall or the structure, whichever comes first."""
     return wp.min(airframe.load_factor_max, airframe.lift_max * lift_per_weight(airframe, air, speed))
 
 
-@wp.func
+@wp.func(inline=True)
 def wave_drag(mach: float) -> float:
     """Drag rise: 0 up to Mach 0.85, linear to 0.023 at 1.1, linear to 0.015 at 1.8, constant beyond."""
     rise = 0.092 * (mach - 0.85)
@@ -289,7 +277,7 @@ def wave_drag(mach: float) -> float:
     return wp.max(wp.where(mach < 1.1, rise, fall), 0.0)
 
 
-@wp.func
+@wp.func(inline=True)
 def drag_to_weight(airframe: Airframe, mach: float, lift_slope: float, load_factor: float, brake: float) -> float:
     """Drag over weight; ``lift_slope`` is :func:`lift_per_weight`, ``load_factor`` within the stall limits."""
     cl = load_factor / lift_slope
@@ -303,7 +291,7 @@ def drag_to_weight(airframe: Airframe, mach: float, lift_slope: float, load_fact
     )
 
 
-@wp.func
+@wp.func(inline=True)
 def path_rate(
     path: Path, load: float, lever: float, lean: wp.vec2, brake: float, airframe: Airframe, start: Air
 ) -> Path:
@@ -336,7 +324,7 @@ def path_rate(
     return rate
 
 
-@wp.func
+@wp.func(inline=True)
 def path_after(path: Path, rate: Path, dt: float) -> Path:
     """``path + dt * rate``, component by component."""
     moved = Path()
@@ -346,7 +334,7 @@ def path_after(path: Path, rate: Path, dt: float) -> Path:
     return moved
 
 
-@wp.func
+@wp.func(inline=True)
 def lever_after_half(lever: float, wanted: float, airframe: Airframe) -> float:
     """Lever after half a substep: a first-order lag whose rate is limited, solved exactly."""
     dt = 0.5 * airframe.substep_s
@@ -363,13 +351,13 @@ def lever_after_half(lever: float, wanted: float, airframe: Airframe) -> float:
     return wanted - wp.where(gap < 0.0, -left, left)
 
 
-@wp.func
+@wp.func(inline=True)
 def roll_after(state: Motion, command: Command, airframe: Airframe, dt: float, decay: float) -> float:
     """Angle in rad rolled through in ``dt``, exactly: the roll rate approaches its command exponentially."""
     return command.roll_rate * dt + (state.roll_rate - command.roll_rate) * airframe.roll_lag_s * (1.0 - decay)
 
 
-@wp.func
+@wp.func(inline=True)
 def integrate(state: Motion, command: Command, airframe: Airframe, air: Air) -> Motion:
     """One substep with a constant command; ``air`` is the air around ``state``.
 
@@ -411,7 +399,7 @@ def integrate(state: Motion, command: Command, airframe: Airframe, air: Air) -> 
     )
     new = Motion()
     new.position = path.position
-    new.attitude = wp.normalize(rolled)
+    new.attitude = rolled * (1.0 / wp.sqrt(wp.dot(rolled, rolled)))
     new.speed = wp.max(path.speed, SPEED_MIN)
     new.load_factor = load_full
     new.roll_rate = command.roll_rate + (state.roll_rate - command.roll_rate) * airframe.roll_decay

@@ -38,35 +38,44 @@ class Sight:
     other_forward: wp.vec3
 
 
-@wp.func
+@wp.func(inline=True)
 def angle_between(a: wp.vec3, b: wp.vec3) -> float:
     """Angle between two vectors in rad, accurate near 0 and pi, where the arc cosine is not."""
     return arc_tangent(wp.length(wp.cross(a, b)), wp.dot(a, b))
 
 
-@wp.func
-def glance(own: Motion, other: Motion) -> Sight:
-    """Line of sight, range and rates from ``own`` to ``other``; the angles, which few need every substep, are 0."""
+@wp.func(inline=True)
+def sight_of(own: Motion, goal: wp.vec3, course: wp.vec3, speed: float) -> Sight:
+    """Line of sight, range and rates from ``own`` to what is at ``goal`` and flies along the unit vector ``course``.
+
+    The angles, which few need every substep, are 0.
+    """
     view = Sight()
-    offset = other.position - own.position
+    offset = goal - own.position
     view.range = wp.max(wp.length(offset), RANGE_MIN)
     per_range = 1.0 / view.range
     view.los = offset * per_range
     view.own_forward = forward_of(own.attitude)
-    view.other_forward = forward_of(other.attitude)
-    relative = view.other_forward * other.speed - view.own_forward * own.speed
+    view.other_forward = course
+    relative = course * speed - view.own_forward * own.speed
     view.closure = -wp.dot(relative, view.los)
     view.los_rate = wp.cross(view.los, relative) * per_range
     return view
 
 
-@wp.func
+@wp.func(inline=True)
+def glance(own: Motion, other: Motion) -> Sight:
+    """Line of sight, range and rates from ``own`` to ``other``, without angles."""
+    return sight_of(own, other.position, forward_of(other.attitude), other.speed)
+
+
+@wp.func(inline=True)
 def angle_off_nose(view: Sight) -> float:
     """ATA of a glance."""
     return angle_between(view.own_forward, view.los)
 
 
-@wp.func
+@wp.func(inline=True)
 def sight(own: Motion, other: Motion) -> Sight:
     """Line of sight, range, rates and angles from ``own`` to ``other``."""
     view = glance(own, other)

@@ -16,7 +16,7 @@ from headctl_envs.dogfight.piloting import (
     weapon_choice,
     write,
 )
-from headctl_envs.dogfight.rollouts import best_row
+from headctl_envs.dogfight.rollouts import MATRIX_ROWS, ROWS, best_row
 from headctl_envs.dogfight.threats import incoming, incoming_view
 from headctl_envs.dogfight.warp_struct import fast_arithmetic
 from headctl_envs.dogfight.world import Rules, World
@@ -25,7 +25,13 @@ from headctl_envs.dogfight.world import Rules, World
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 # ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
-wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": fast_arithmetic(wp.config.cpu_compiler_flags)})
+wp.set_module_options(
+    {
+        "enable_backward": False,
+        "max_unroll": 0,  # loops over lanes stay loops
+        "cpu_compiler_flags": fast_arithmetic(wp.config.cpu_compiler_flags),
+    }
+)
 
 ACE = wp.constant(PILOTS.index("ace"))
 
@@ -68,6 +74,8 @@ def hunter(
 
     ``ahead`` are the airframes with the look-ahead's step, ``which`` is the pilot's place in ``PILOTS``.
     """
+    memory = wp.zeros(shape=wp.static(MATRIX_ROWS * ROWS), dtype=wp.float32)
+    rows = wp.array(ptr=memory.ptr, shape=(MATRIX_ROWS, ROWS), dtype=wp.float32)
     tid = wp.tid()
     n = tid / rules.seats
     s = tid % rules.seats
@@ -96,7 +104,7 @@ def hunter(
         missile_view = incoming_view(world, n, own, incoming(world, rules, n, s))
         answer = manoeuvre(world, NOTCH, n, s, own, foe, frame, missile_view, available, airframes[s], air)
     elif which == ACE:
-        row = best_row(world, rules, ahead, n, s, target)
+        row = best_row(world, rules, ahead, rows, n, s, target)
         answer = wp.vec4(row[0], row[1], 0.0, row[2])
         if row[0] < 0.0:
             answer = manoeuvre(world, PURE, n, s, own, foe, frame, view, available, airframes[s], air)

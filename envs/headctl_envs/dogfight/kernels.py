@@ -1,22 +1,33 @@
 """One decision of every game: the kernels that the engine launches, one thread per game."""
 
+import functools
+from typing import Any
+
 import warp as wp
 
 from headctl_envs.dogfight.blocks import Seen
-from headctl_envs.dogfight.flight import Airframe, Motion, air_after, air_at, integrate
-from headctl_envs.dogfight.maneuvers import NOTCH, guide
-from headctl_envs.dogfight.scoring import (
-    CRASH,
-    GUN_KILL,
-    MISSILE_KILL,
-    TIME,
-    check_ending,
-    outcome_of,
-    potential_of,
+from headctl_envs.dogfight.flight import Airframe
+from headctl_envs.dogfight.judgement import Results, score, write_tally
+from headctl_envs.dogfight.lanes import (
+    COURSE,
+    FLIGHT_ROWS,
+    GOAL,
+    GOAL_SPEED,
+    KIND,
+    ON_CPU,
+    SELF,
+    TRIM,
+    flight_of,
+    motion_at,
+    put,
+    put_motion,
 )
-from headctl_envs.dogfight.sensing import observe
+from headctl_envs.dogfight.maneuvers import NOTCH
+from headctl_envs.dogfight.perception import PERCEPTION_ROWS
+from headctl_envs.dogfight.scoring import check_ending, potential_of
+from headctl_envs.dogfight.sensing import observe, sensing_of
 from headctl_envs.dogfight.starts import start_game
-from headctl_envs.dogfight.threats import arrival_after, missile_view
+from headctl_envs.dogfight.threats import arrival_after
 from headctl_envs.dogfight.warp_struct import fast_arithmetic, struct
 from headctl_envs.dogfight.weapons import (
     WEAPON_FLARE,
@@ -30,17 +41,24 @@ from headctl_envs.dogfight.weapons import (
     missiles_flying,
     track_targets,
 )
-from headctl_envs.dogfight.world import Arena, Rules, assign, look, measure, move_on
+from headctl_envs.dogfight.world import Arena, Rules, assign, look, move_on
 
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
-# ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
-wp.set_module_options({"enable_backward": False, "cpu_compiler_flags": fast_arithmetic(wp.config.cpu_compiler_flags)})
+# ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
+_OPTIONS = {
+    "enable_backward": False,
+    "max_unroll": 0,  # loops over lanes stay loops
+    "cpu_compiler_flags": fast_arithmetic(wp.config.cpu_compiler_flags),
+}
+wp.set_module_options(_OPTIONS)
 
 NONE = wp.constant(0)
 ENDED = wp.constant(1)
 ALL = wp.constant(2)
+ROWS = max(FLIGHT_ROWS, PERCEPTION_ROWS)
+"""Rows of numbers that a thread works with, one number per lane."""
 
 
 @struct
@@ -50,20 +68,6 @@ class Actions:
     maneuver: wp.array2d[wp.int64]
     weapon: wp.array2d[wp.int64]
     params: wp.array2d[wp.vec3]
-
-
-@struct
-class Results:
-    """Views of what a step returns; see ``GameStep``. ``terms`` ``[N, 5]`` are red's, ``tally`` is ``[N, A, 8]``."""
-
-    reward: wp.array2d[wp.float32]
-    terms: wp.array2d[wp.float32]
-    tally: wp.array3d[wp.float32]
-    terminated: wp.array2d[wp.bool]
-    truncated: wp.array2d[wp.bool]
-    alive: wp.array2d[wp.bool]
-    outcome: wp.array[wp.int32]
-    ended_by: wp.array2d[wp.int32]
 
 
 @wp.func
@@ -95,7 +99,6 @@ def accept(arena: Arena, actions: Actions, n: int, s: int) -> int:
     arena.seats[n, s].lived = 1
     arena.seats[n, s].present = 1
     arena.seats[n, s].cause = 0
-    arena.seats[n, s].air = air_at(-arena.seats[n, s].motion.position[2])
     choice = actions.maneuver[n, s]
     index = wp.int32(0)
     illegal = wp.float32(0.0)
@@ -141,166 +144,32 @@ def release(arena: Arena, rules: Rules, seed: int, n: int) -> None:
 
 
 @wp.func(inline=True)
-def steer(arena: Arena, rules: Rules, airframe: Airframe, flying: int, n: int, s: int) -> Motion:
-    """Where one substep takes the living seat ``s``."""
+def gather(arena: Arena, rules: Rules, flying: int, n: int, s: int, rows: wp.array2d[wp.float32], lane: int) -> None:
+    """Tells a lane what the flight of the living seat ``s`` depends on."""
     own = arena.seats[n, s].motion
-    air = air_after(arena.seats[n, s].air, -own.position[2])
+    put_motion(rows, SELF, lane, own)
     kind = arena.seats[n, s].choice
-    view = arena.seats[n, s].view
+    foe = arena.seats[n, s].target
+    goal = arena.seats[n, foe].motion.position
+    course = arena.seats[n, s].view.other_forward
+    speed = arena.seats[n, foe].motion.speed
     if kind == NOTCH and flying > 0:
         which = arrival_after(arena.missiles, rules, own, n, s, -1.0, -1)
         if which[0] >= 0:
-            view = missile_view(arena.missiles[n, which[0], which[1]], own)
-    foe = arena.seats[n, arena.seats[n, s].target].motion
-    return integrate(own, guide(kind, arena.seats[n, s].trim, own, foe, view, airframe, air), airframe, air)
+            goal = arena.missiles[n, which[0], which[1]].position
+            velocity = arena.missiles[n, which[0], which[1]].velocity
+            speed = wp.length(velocity)
+            course = velocity / speed
+    put(rows, GOAL, lane, goal)
+    put(rows, COURSE, lane, course)
+    rows[GOAL_SPEED, lane] = speed
+    rows[KIND, lane] = float(kind)
+    put(rows, TRIM, lane, arena.seats[n, s].trim)
 
 
 @wp.func(inline=True)
-def fly(arena: Arena, rules: Rules, airframes: wp.array[Airframe], flying: int, n: int) -> None:
-    """One substep of flight: all aircraft are guided and moved from the same state."""
-    for s in range(rules.seats):
-        if arena.seats[n, s].cause == 0:
-            arena.seats[n, s].moved = steer(arena, rules, airframes[s], flying, n, s)
-        else:
-            arena.seats[n, s].moved = arena.seats[n, s].motion
-
-
-@wp.func
-def count_episode(arena: Arena, rules: Rules, results: Results, n: int) -> None:
-    """Adds an ended episode to the statistics."""
-    counts = arena.counts[n]
-    counts.episodes += 1.0
-    counts.length += float(arena.games[n].clock)
-    kills = wp.int32(0)
-    crashes = wp.int32(0)
-    cut = wp.bool(False)
-    for s in range(rules.seats):
-        cause = results.ended_by[n, s]
-        if cause == GUN_KILL:
-            counts.by_gun += 1.0
-        elif cause == MISSILE_KILL:
-            counts.by_missile += 1.0
-        cut = cut or cause == TIME
-        if arena.seats[n, s].lived != 0:  # what the last dead died of is what ended the episode
-            if cause == GUN_KILL or cause == MISSILE_KILL:
-                kills = kills + 1
-            elif cause == CRASH:
-                crashes = crashes + 1
-        counts.rounds += results.tally[n, s, 4]
-        counts.missiles += results.tally[n, s, 5]
-        counts.flares += results.tally[n, s, 6]
-        counts.zone_s += arena.seats[n, s].zone_s
-    if cut:
-        counts.time += 1.0
-    elif kills > 0:
-        counts.kill += 1.0
-    elif crashes > 0:
-        counts.crash += 1.0
-    else:
-        counts.collision += 1.0
-    arena.counts[n] = counts
-
-
-@wp.func
-def write_tally(arena: Arena, rules: Rules, results: Results, n: int, s: int) -> None:
-    """Writes what seat ``s`` has left and what it has used; the columns are those of ``config.TALLY``."""
-    row = results.tally[n, s]
-    row[0] = arena.seats[n, s].health
-    row[1] = arena.seats[n, s].rounds
-    row[2] = arena.seats[n, s].missiles_left
-    row[3] = arena.seats[n, s].flares
-    row[4] = rules.gun_rounds - arena.seats[n, s].rounds
-    row[5] = rules.missiles - arena.seats[n, s].missiles_left
-    row[6] = rules.flares - arena.seats[n, s].flares
-    row[7] = arena.seats[n, s].zone_s
-
-
-@wp.func
-def write_reward(arena: Arena, rules: Rules, results: Results, weight: float, won: float, flying: int, n: int) -> None:
-    """Adds up red's terms and writes the reward of every seat that was alive."""
-    dealt = wp.float32(0.0)
-    taken = wp.float32(0.0)
-    lost = wp.float32(0.0)
-    killed = wp.float32(0.0)
-    own_cost = wp.float32(0.0)
-    their_cost = wp.float32(0.0)
-    for i in range(rules.team):
-        foe = rules.team + i
-        taken = taken + arena.seats[n, i].damage
-        dealt = dealt + arena.seats[n, foe].damage
-        own_cost = own_cost + arena.seats[n, i].spent
-        their_cost = their_cost + arena.seats[n, foe].spent
-        if rules.team > 1:
-            lost = lost + float(arena.seats[n, i].lived - arena.seats[n, i].present)
-            killed = killed + float(arena.seats[n, foe].lived - arena.seats[n, foe].present)
-    share = 1.0 / float(rules.team)
-    potential = wp.float32(0.0)
-    if arena.games[n].over == 0:
-        potential = potential_of(arena, rules, flying, n)
-    damage = rules.damage_weight * share * (dealt - taken)
-    losses = rules.loss_weight * share * (killed - lost)
-    cost = share * (their_cost - own_cost)
-    shaping = weight * (rules.gamma * potential - arena.games[n].potential)
-    arena.games[n].potential = potential
-    results.terms[n, 0] = won
-    results.terms[n, 1] = damage
-    results.terms[n, 2] = losses
-    results.terms[n, 3] = cost
-    results.terms[n, 4] = shaping
-    reward = won + damage + losses + cost + shaping
-    for s in range(rules.seats):
-        sign = wp.where(s < rules.team, 1.0, -1.0)
-        results.reward[n, s] = wp.where(arena.seats[n, s].lived != 0, sign * reward, 0.0)
-
-
-@wp.func
-def score(arena: Arena, rules: Rules, results: Results, weight: float, flying: int, n: int) -> None:
-    """Writes reward, endings and outcome of the decision that game ``n`` has just flown."""
-    over = arena.games[n].over != 0
-    cut = not over and arena.games[n].clock >= rules.max_decisions
-    outcome = wp.int32(0)
-    if over or cut:
-        outcome = outcome_of(arena, rules, n)
-    won = wp.float32(0.0)
-    if outcome == 1:
-        won = 1.0
-    elif outcome == 2:
-        won = -1.0
-    if cut:
-        outcome = 3
-        won = 0.0
-    write_reward(arena, rules, results, weight, won, flying, n)
-    results.outcome[n] = outcome
-    for s in range(rules.seats):
-        lived = arena.seats[n, s].lived != 0
-        died = lived and arena.seats[n, s].cause != 0
-        results.terminated[n, s] = died or (lived and over)
-        results.truncated[n, s] = lived and cut and not died
-        results.alive[n, s] = lived
-        cause = arena.seats[n, s].cause
-        if cut and cause == 0:
-            cause = TIME
-        results.ended_by[n, s] = cause
-        write_tally(arena, rules, results, n, s)
-        if arena.seats[n, s].trigger == WEAPON_GUN and arena.seats[n, s].dealt > 0.0:
-            arena.counts[n].hits = arena.counts[n].hits + 1.0
-    if over or cut:
-        count_episode(arena, rules, results, n)
-
-
-@wp.func(inline=True)
-def decide(
-    arena: Arena,
-    rules: Rules,
-    airframes: wp.array[Airframe],
-    actions: Actions,
-    results: Results,
-    seen: Seen,
-    weight: float,
-    seed: int,
-    n: int,
-) -> None:
-    """One decision of game ``n``: actions, flight and fire in substeps, reward and observation."""
+def begin(arena: Arena, rules: Rules, actions: Actions, seed: int, n: int) -> int:
+    """Takes over the actions of game ``n``. Returns how many missiles it has in the air."""
     triggers = wp.int32(0)
     for s in range(rules.seats):
         triggers = wp.max(triggers, accept(arena, actions, n, s))
@@ -309,83 +178,164 @@ def decide(
         if triggers > WEAPON_GUN:
             release(arena, rules, seed, n)
         flying = missiles_flying(arena, rules, n)
-    for _ in range(rules.substeps):
-        if arena.games[n].over == 0:
-            fly(arena, rules, airframes, flying, n)
-            hits = wp.int32(0)
-            if flying > 0:
-                hits = fly_missiles(arena, rules, n)
-            move_on(arena, rules, n)
-            hits = hits + fire_guns(arena, rules, n)
-            if hits > 0:
-                apply_damage(arena, rules, n)
-            check_ending(arena, rules, n)
+    return flying
+
+
+@wp.func(inline=True)
+def settle(arena: Arena, rules: Rules, flying: int, n: int) -> None:
+    """What else happens in the substep that has just taken the aircraft of game ``n`` on."""
+    hits = wp.int32(0)
+    if flying > 0:
+        hits = fly_missiles(arena, rules, n)
+    move_on(arena, rules, n)
+    hits = hits + fire_guns(arena, rules, n)
+    if hits > 0:
+        apply_damage(arena, rules, n)
+    check_ending(arena, rules, n)
+
+
+@wp.func(inline=True)
+def conclude(arena: Arena, rules: Rules, n: int) -> None:
+    """Ends a decision of game ``n``: the clock, and whom its aircraft fight."""
     arena.games[n].clock = arena.games[n].clock + 1
     if rules.team > 1 and arena.games[n].over == 0:
         assign(arena, rules, n)
         look(arena, rules, n)
-    measure(arena, rules, n)
+
+
+@wp.func(inline=True)
+def judge(arena: Arena, rules: Rules, results: Results, seen: Seen, weight: float, flying: int, n: int) -> None:
+    """Reward and observation of game ``n`` after a decision."""
     if rules.armed != 0:
         track_targets(arena, rules, n)
     score(arena, rules, results, weight, flying, n)
     for s in range(rules.seats):
-        observe(arena, rules, airframes, flying, n, s, seen)
+        observe(arena, rules, flying, n, s, seen)
 
 
-@wp.kernel
-def advance(
-    arena: Arena,
-    rules: Rules,
-    airframes: wp.array[Airframe],
-    actions: Actions,
-    results: Results,
-    seen: Seen,
-    shaping_weight: wp.array[wp.float32],
-    seed: wp.array[wp.int32],
-    share: int,
-) -> None:
-    """One decision of ``share`` games per thread: what a thread reads of its arguments serves all of them."""
-    first = wp.tid() * share
-    weight = shaping_weight[0]
-    number = seed[0]
-    for n in range(first, wp.min(first + share, arena.games.shape[0])):
-        decide(arena, rules, airframes, actions, results, seen, weight, number, n)
+def _kernel(lanes: int) -> Any:
+    """Returns the decorator for kernels of so many lanes: only those for the CPU belong to this module."""
+    return wp.kernel if lanes == ON_CPU else wp.kernel(module="unique", module_options=_OPTIONS)
 
 
-@wp.kernel
-def renew(
-    arenas: wp.array[Arena],
-    books: wp.array[Rules],
-    airframes: wp.array[Airframe],
-    returned: wp.array[Results],
-    rows: wp.array[Seen],
-    outcome: wp.array[wp.int32],
-    seed: wp.array[wp.int32],
-    which: int,
-) -> None:
-    """Begins the next episode where one has just ended (``which`` = ENDED) or everywhere (ALL), or nowhere (NONE).
+def _flying(lanes: int) -> Any:
+    """Returns the function that takes the living of a thread's games through one substep, all from the same state."""
+    fly_lanes = flight_of(lanes)
 
-    Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew. The structs come
-    in arrays of one, so that the many games in which nothing ends do not read them.
+    @wp.func(inline=True)
+    def fly(
+        arena: Arena,
+        rules: Rules,
+        airframes: wp.array[Airframe],
+        flying: wp.array[wp.int32],
+        rows: wp.array2d[wp.float32],
+        first: int,
+        games: int,
+    ) -> None:
+        for s in range(rules.seats):
+            for lane in range(games):
+                if arena.seats[first + lane, s].cause == 0:
+                    gather(arena, rules, flying[lane], first + lane, s, rows, lane)
+            airframe = airframes[s]
+            fly_lanes(rows, airframe)
+            for lane in range(games):
+                if arena.seats[first + lane, s].cause == 0:
+                    arena.seats[first + lane, s].moved = motion_at(rows, SELF, lane)
+                else:
+                    arena.seats[first + lane, s].moved = arena.seats[first + lane, s].motion
+
+    return fly
+
+
+def step_kernel(lanes: int) -> Any:
+    """Returns the kernel of one decision, whose threads play so many games each."""
+    fly = _flying(lanes)
+    sense = sensing_of(lanes)
+
+    @_kernel(lanes)
+    def advance(
+        arena: Arena,
+        rules: Rules,
+        airframes: wp.array[Airframe],
+        actions: Actions,
+        results: Results,
+        seen: Seen,
+        shaping_weight: wp.array[wp.float32],
+        seed: wp.array[wp.int32],
+    ) -> None:
+        memory = wp.zeros(shape=wp.static(ROWS * lanes), dtype=wp.float32)
+        # A view of its own, whose strides no write into the memory can change, for all that a compiler knows.
+        rows = wp.array(ptr=memory.ptr, shape=(ROWS, lanes), dtype=wp.float32)
+        flying = wp.zeros(shape=lanes, dtype=wp.int32)
+        first = wp.tid() * lanes
+        games = wp.min(lanes, arena.games.shape[0] - first)
+        for lane in range(games):
+            flying[lane] = begin(arena, rules, actions, seed[0], first + lane)
+        for _ in range(rules.substeps):
+            fly(arena, rules, airframes, flying, rows, first, games)
+            for lane in range(games):
+                if arena.games[first + lane].over == 0:
+                    settle(arena, rules, flying[lane], first + lane)
+        for lane in range(games):
+            conclude(arena, rules, first + lane)
+        sense(arena, rules, airframes, seen, rows, first, games)
+        for lane in range(games):
+            judge(arena, rules, results, seen, shaping_weight[0], flying[lane], first + lane)
+
+    return advance
+
+
+def renewal_kernel(lanes: int) -> Any:
+    """Returns the kernel that begins episodes, whose threads look after so many games each.
+
+    It begins the next episode where one has just ended (``which`` = ENDED) or everywhere (ALL), or nowhere (NONE).
+    Wherever it does, and everywhere with NONE, observations, masks and potentials are computed anew: of one game at a
+    time, by the instructions that tell them of many. The structs come in arrays of one, so that the many games in which
+    nothing ends do not read them.
     """
-    n = wp.tid()
-    if which == ENDED and outcome[n] == 0:
-        return
-    arena = arenas[0]
-    rules = books[0]
-    results = returned[0]
-    seen = rows[0]
-    if which == NONE:
-        assign(arena, rules, n)
-    else:
-        start_game(arena, rules, seed[0], n)
-    look(arena, rules, n)
-    measure(arena, rules, n)
-    flying = missiles_flying(arena, rules, n)
-    arena.games[n].potential = potential_of(arena, rules, flying, n)
-    for s in range(rules.seats):
-        arena.seats[n, s].air = air_at(-arena.seats[n, s].motion.position[2])
-        arena.seats[n, s].lived = 1
-        observe(arena, rules, airframes, flying, n, s, seen)
-        if which == NONE:
-            write_tally(arena, rules, results, n, s)
+    sense = sensing_of(lanes)
+
+    @_kernel(lanes)
+    def renew(
+        arenas: wp.array[Arena],
+        books: wp.array[Rules],
+        airframes: wp.array[Airframe],
+        returned: wp.array[Results],
+        seens: wp.array[Seen],
+        outcome: wp.array[wp.int32],
+        seed: wp.array[wp.int32],
+        which: int,
+    ) -> None:
+        memory = wp.zeros(shape=wp.static(ROWS * lanes), dtype=wp.float32)
+        rows = wp.array(ptr=memory.ptr, shape=(ROWS, lanes), dtype=wp.float32)
+        first = wp.tid() * lanes
+        for n in range(first, wp.min(first + lanes, outcome.shape[0])):
+            if which != ENDED or outcome[n] != 0:
+                arena = arenas[0]
+                rules = books[0]
+                results = returned[0]
+                seen = seens[0]
+                if which == NONE:
+                    assign(arena, rules, n)
+                else:
+                    start_game(arena, rules, seed[0], n)
+                look(arena, rules, n)
+                sense(arena, rules, airframes, seen, rows, n, 1)
+                flying = missiles_flying(arena, rules, n)
+                arena.games[n].potential = potential_of(arena, rules, flying, n)
+                for s in range(rules.seats):
+                    arena.seats[n, s].lived = 1
+                    observe(arena, rules, flying, n, s, seen)
+                    if which == NONE:
+                        write_tally(arena, rules, results, n, s)
+
+    return renew
+
+
+_FOR_CPU = (step_kernel(ON_CPU), renewal_kernel(ON_CPU))
+
+
+@functools.cache
+def kernels_of(lanes: int) -> tuple[Any, Any]:
+    """Returns the kernels of a decision and of beginnings for so many lanes."""
+    return _FOR_CPU if lanes == ON_CPU else (step_kernel(lanes), renewal_kernel(lanes))

@@ -38,7 +38,7 @@ CRASH_WORTH = wp.constant(6.0)
 def flown_ahead(kind: int, own: Motion, foe: Motion, view: Sight, airframe: Airframe) -> Motion:
     """One look-ahead step of an aircraft that flies a maneuver."""
     air = air_at(-own.position[2])
-    return integrate(own, guide(kind, wp.vec3(0.0, 0.0, 0.0), own, foe, view, airframe, air), airframe, air)
+    return integrate(own, guide(kind, wp.vec3(0.0, 0.0, 0.0), own, foe.speed, view, airframe, air), airframe, air)
 
 
 @wp.func

@@ -32,7 +32,8 @@ from headctl_envs.dogfight.warp_struct import struct
 # pyright: reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false, reportReturnType=false
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
-# ruff: noqa: PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``
+# ruff: noqa: PLR0915, PLR0917, PLR1714, SIM109  - that language has neither keyword arguments nor ``in``, and a struct
+# that comes out of several functions would not stay in registers
 wp.set_module_options({"enable_backward": False})
 
 KINDS = tuple(dict.fromkeys(name for library in LIBRARIES.values() for name in library))
@@ -68,6 +69,7 @@ PATH_GAIN = wp.constant(0.5)  # 1/s, how fast level maneuvers bring the path ang
 POINTING_GAIN = wp.constant(1.5)  # 1/s, how fast pursuits bring the nose to the aim point
 ROLL_GAIN = wp.constant(3.0)  # 1/s, damping ratio 0.58 with a roll lag of 0.25 s
 TILT45 = wp.constant(0.70710678)
+RIGHT_ANGLE = wp.constant(1.5707964)
 
 
 @struct
@@ -84,16 +86,39 @@ class Frame:
 
 @struct
 class Plan:
-    """A maneuver before the aircraft's limits: lift vector in g, its sign (-1 pushes), lever, brake, tracking flag."""
+    """A maneuver before the aircraft's limits, as shares of directions: numbers only, see :func:`lift_of`.
 
-    lift: wp.vec3
+    The lift vector in g is ``up`` and ``side`` times these normals, ``support`` times what carries the weight, and what
+    turns the velocity towards an aim: ``turn`` times as hard as :data:`POINTING_GAIN` asks, or with ``pull`` g however
+    far that is, with ``feed`` times the rotation of the line of sight. The aim is ``to_los``, ``to_forward`` and
+    ``to_other`` times line of sight, own and other velocity, lifted by ``rise`` m; ``level`` 1 takes its vertical part
+    away, and where nothing is left ``up`` stands in for it by the share ``vague``. ``scale`` multiplies it all.
+
+    ``sign`` is -1 where the aircraft pushes; ``lever`` comes on top of ``holds`` times the lever that keeps the speed;
+    ``tracking`` is 1 for maneuvers that track the enemy.
+    """
+
+    up: wp.float32
+    side: wp.float32
+    support: wp.float32
+    turn: wp.float32
+    pull: wp.float32
+    feed: wp.float32
+    to_los: wp.float32
+    to_forward: wp.float32
+    to_other: wp.float32
+    rise: wp.float32
+    level: wp.float32
+    vague: wp.float32
+    scale: wp.float32
     sign: wp.float32
     lever: wp.float32
+    holds: wp.float32
     brake: wp.float32
     tracking: wp.float32
 
 
-@wp.func
+@wp.func(inline=True)
 def frame_of(own: Motion, view: Sight) -> Frame:
     """Directions around the velocity; in vertical flight the aircraft's own axes stand in for the horizon's.
 
@@ -105,150 +130,127 @@ def frame_of(own: Motion, view: Sight) -> Frame:
     frame.down = down_of(own.attitude)
     frame.support = frame.forward * frame.forward[2] - wp.vec3(0.0, 0.0, 1.0)
     level = wp.length(frame.support)
-    if level > 0.05:
-        frame.up = frame.support / level
-    else:
-        frame.up = -frame.down
+    flat = level > 0.05
+    frame.up = frame.support * wp.where(flat, 1.0 / wp.max(level, 0.05), 0.0) - frame.down * wp.where(flat, 0.0, 1.0)
     frame.side = wp.cross(frame.forward, frame.up)
     return frame
 
 
-@wp.func
+@wp.func(inline=True)
 def levelling(own: Motion, frame: Frame) -> float:
     """Vertical lift in g that carries the weight and brings the path angle to zero."""
     return wp.length(frame.support) + PATH_GAIN * own.speed * frame.forward[2] / G
 
 
-@wp.func
-def pointing(own: Motion, frame: Frame, aim: wp.vec3) -> wp.vec3:
-    """Lift in g that turns the velocity towards the unit vector ``aim``, at a rate in proportion to the angle."""
+@wp.func(inline=True)
+def lift_of(plan: Plan, own: Motion, frame: Frame, view: Sight) -> wp.vec3:
+    """Lift vector in g that a plan wants.
+
+    Towards the aim the velocity turns at a rate in proportion to the angle. ``feed`` adds omega x v, the rotation of
+    the line of sight itself: without it the nose lags a turning target by the ratio of its turn rate and the gain.
+    """
+    aim = view.los * plan.to_los + frame.forward * plan.to_forward + view.other_forward * plan.to_other
+    aim = wp.vec3(aim[0], aim[1], (aim[2] - plan.rise) * (1.0 - plan.level))
+    reach = wp.length(aim)
     along = wp.dot(aim, frame.forward)
     across = aim - frame.forward * along
     size = wp.length(across)
-    turn = wp.vec3(0.0, 0.0, 0.0)
-    if size > 1.0e-6:
-        turn = across * (arc_tangent(size, along) * POINTING_GAIN * own.speed / (G * size))
-    return turn
+    per_angle = plan.turn * POINTING_GAIN * own.speed / G
+    vague = reach <= 1.0e-3
+    turn = wp.where(vague or size <= 1.0e-6 * reach, 0.0, per_angle * arc_tangent(size, along) / wp.max(size, 1.0e-9))
+    pull = wp.where(size > 1.0e-3, plan.pull / wp.max(size, 1.0e-3), 0.0)
+    up = plan.up + wp.where(vague, plan.vague * per_angle * RIGHT_ANGLE, 0.0) + wp.where(size > 1.0e-3, 0.0, plan.pull)
+    lift = across * (turn + pull) + frame.up * up + frame.side * plan.side + frame.support * plan.support
+    feed = wp.cross(view.los_rate, frame.forward) * (plan.feed * own.speed / G)
+    return (lift + feed) * plan.scale
 
 
-@wp.func
-def pursuit_lift(own: Motion, foe: Motion, frame: Frame, view: Sight, lead_s: float, rise: float) -> wp.vec3:
-    """Pursuit law in g: point at an aim point ahead of (or behind) the enemy and turn with the line of sight.
-
-    The line of sight's own rotation is fed forward, omega x v: without it the nose lags a turning target by the
-    ratio of its turn rate and the gain. ``lead_s`` is negative for lag; ``rise`` lifts the aim point, in m.
-    """
-    aim = view.los * view.range + view.other_forward * (foe.speed * lead_s) - wp.vec3(0.0, 0.0, rise)
-    lift = pointing(own, frame, wp.normalize(aim))
-    feed = wp.cross(view.los_rate, frame.forward) * (own.speed / G)
-    return lift + feed + frame.support
+@wp.func(inline=True)
+def lever_of(plan: Plan, hold: float) -> float:
+    """Lever position that a plan wants, without the residual; ``hold`` is that which keeps the speed."""
+    return wp.clamp(plan.lever + plan.holds * hold, 0.0, 1.0)
 
 
-@wp.func
-def chase_lever(view: Sight, hold: float) -> wp.vec2:
-    """Lever and brake that close on the enemy and arrive behind him with his speed."""
-    wanted = wp.clamp((view.range - 450.0) * 0.25, -40.0, 250.0)
-    lack = wanted - view.closure
-    return wp.vec2(wp.clamp(hold + 0.025 * lack, 0.0, 1.0), wp.clamp(-(lack + 25.0) * 0.02, 0.0, 1.0))
-
-
-@wp.func
-def basic_plan(kind: int, g: float, own: Motion, frame: Frame, available: float, hold: float) -> Plan:
-    """Maneuvers that need no enemy."""
-    plan = Plan()
-    plan.sign = 1.0
-    plan.lever = 1.0
-    share = (LOAD_NOMINAL + RESIDUAL_LOAD * g) * available
-    level = levelling(own, frame)
-    hand = 1.0
-    if kind == TURN_LEFT or kind == CLIMB_LEFT or kind == DIVE_LEFT:
-        hand = -1.0
-    steer = wp.clamp(level * (1.0 + RESIDUAL_LOAD * g), -1.0, 4.0)
-    plan.lift = frame.up * wp.abs(steer)
-    if steer < 0.0 and (kind == HOLD or kind == ACCELERATE or kind == DECELERATE):
-        plan.sign = -1.0  # nose high: push, wings level, rather than roll inverted
-    if kind == HOLD:
-        plan.lever = hold
-    elif kind == DECELERATE:
-        plan.lever = 0.0
-        plan.brake = 1.0
-    elif kind == TURN_LEFT or kind == TURN_RIGHT:
-        vertical = wp.clamp(level, -0.8 * share, 0.8 * share)
-        plan.lift = frame.up * vertical + frame.side * (hand * wp.sqrt(share * share - vertical * vertical))
-    elif kind == PULL_UP:
-        # Past the vertical the near side of the loop is "down" in the horizon's sense: keep pulling towards one's own
-        # lift while the nose is more than 30 degrees up, then roll upright (an Immelmann turn).
-        over = frame.forward[2] < -0.5 and wp.dot(frame.up, frame.down) > 0.0
-        plan.lift = frame.up * wp.where(over, -share, share)
-    elif kind == PUSH_OVER:
-        plan.sign = -1.0
-        plan.lever = 0.77
-        plan.lift = frame.up * (0.5 - 0.5 * g)
-    elif kind == CLIMB_LEFT or kind == CLIMB_RIGHT:
-        plan.lift = frame.support + (frame.up + frame.side * hand) * (share * TILT45)
-    elif kind == DIVE_LEFT or kind == DIVE_RIGHT:
-        plan.lift = frame.support + (frame.side * hand - frame.up) * (share * TILT45)
-    return plan
-
-
-@wp.func
+@wp.func(inline=True)
 def chases(kind: int) -> bool:
     """Whether a maneuver tracks the enemy."""
     return kind == PURE or kind == LEAD or kind == LAG or kind == HIGH_YO_YO
 
 
-@wp.func
-def tracking_plan(
-    kind: int, g: float, own: Motion, foe: Motion, frame: Frame, view: Sight, available: float, hold: float
-) -> Plan:
-    """Maneuvers relative to the enemy."""
+@wp.func(inline=True)
+def plan_of(kind: int, g: float, own: Motion, foe_speed: float, frame: Frame, view: Sight, available: float) -> Plan:
+    """What maneuver ``kind`` with load factor residual ``g`` wants; those before ``PURE`` need no enemy."""
     plan = Plan()
+    plan.scale = 1.0
     plan.sign = 1.0
     plan.lever = 1.0
+    plan.to_los = 1.0
+    share = (LOAD_NOMINAL + RESIDUAL_LOAD * g) * available
+    harder = 1.0 + RESIDUAL_LOAD * g
+    level = levelling(own, frame)
+    steer = wp.clamp(level * harder, -1.0, 4.0)
+    hand = wp.where(kind == TURN_LEFT or kind == CLIMB_LEFT or kind == DIVE_LEFT, -1.0, 1.0)
     time_to_reach = view.range / wp.max(own.speed, 50.0)
-    if kind == BREAK:
+    if kind == HOLD or kind == ACCELERATE or kind == DECELERATE:
+        plan.up = wp.abs(steer)
+        plan.sign = wp.where(steer < 0.0, -1.0, 1.0)  # nose high: push, wings level, rather than roll inverted
+        plan.lever = wp.where(kind == ACCELERATE, 1.0, 0.0)
+        plan.holds = wp.where(kind == HOLD, 1.0, 0.0)
+        plan.brake = wp.where(kind == DECELERATE, 1.0, 0.0)
+    elif kind == TURN_LEFT or kind == TURN_RIGHT:
+        vertical = wp.clamp(level, -0.8 * share, 0.8 * share)
+        plan.up = vertical
+        plan.side = hand * wp.sqrt(share * share - vertical * vertical)
+    elif kind == PULL_UP:
+        # Past the vertical the near side of the loop is "down" in the horizon's sense: keep pulling towards one's own
+        # lift while the nose is more than 30 degrees up, then roll upright (an Immelmann turn).
+        over = frame.forward[2] < -0.5 and wp.dot(frame.up, frame.down) > 0.0
+        plan.up = wp.where(over, -share, share)
+    elif kind == PUSH_OVER:
+        plan.sign = -1.0
+        plan.lever = 0.77
+        plan.up = 0.5 - 0.5 * g
+    elif kind < PURE:
+        climbs = kind == CLIMB_LEFT or kind == CLIMB_RIGHT
+        plan.support = 1.0
+        plan.up = wp.where(climbs, share, -share) * TILT45
+        plan.side = hand * share * TILT45
+    elif kind == BREAK:
         # The hardest turn towards him, whatever it takes to point there: it spoils his aim and costs energy.
-        across = view.los - frame.forward * wp.dot(view.los, frame.forward)
-        size = wp.length(across)
-        share = wp.min(BREAK_NOMINAL + RESIDUAL_LOAD * g, 1.0) * available
-        if size > 1.0e-3:
-            plan.lift = across * (share / size)
-        else:
-            plan.lift = frame.up * share
+        plan.pull = wp.min(BREAK_NOMINAL + RESIDUAL_LOAD * g, 1.0) * available
     elif kind == NOTCH:
-        across = frame.forward - view.los * wp.dot(frame.forward, view.los)
-        flat = wp.vec3(across[0], across[1], 0.0)
-        size = wp.length(flat)
-        aim = frame.up
-        if size > 1.0e-3:
-            aim = flat / size
-        plan.lift = pointing(own, frame, aim) * (2.0 * (1.0 + RESIDUAL_LOAD * g)) + frame.support
+        plan.to_los = -wp.dot(frame.forward, view.los)
+        plan.to_forward = 1.0
+        plan.level = 1.0
+        plan.vague = 1.0
+        plan.turn = 2.0 * harder
+        plan.support = 1.0
     elif kind == EXTEND:
-        flat = wp.vec3(-view.los[0], -view.los[1], 0.0)
-        size = wp.length(flat)
-        aim = frame.forward
-        if size > 1.0e-3:
-            aim = flat / size
-        plan.lift = pointing(own, frame, aim) * (1.0 + RESIDUAL_LOAD * g) + frame.support
+        plan.to_los = -1.0
+        plan.level = 1.0
+        plan.turn = harder
+        plan.support = 1.0
     else:
-        lead = wp.float32(0.0)
-        rise = wp.float32(0.0)
-        if kind == LEAD:
-            lead = wp.min(0.5 * time_to_reach, 3.0)
-        elif kind == LAG:
-            lead = -wp.min(0.5 * time_to_reach, 2.0)
-        elif kind == HIGH_YO_YO:
-            lead = -wp.min(0.25 * time_to_reach, 1.0)
-            rise = 0.35 * view.range
+        # Aim ahead of the enemy or behind him, and close on him so as to arrive behind him with his speed.
+        lead = wp.where(kind == LEAD, wp.min(0.5 * time_to_reach, 3.0), 0.0)
+        lag = wp.where(kind == LAG, wp.min(0.5 * time_to_reach, 2.0), 0.0)
+        high = wp.where(kind == HIGH_YO_YO, wp.min(0.25 * time_to_reach, 1.0), 0.0)
+        plan.to_los = view.range
+        plan.to_other = foe_speed * (lead - lag - high)
+        plan.rise = wp.where(kind == HIGH_YO_YO, 0.35 * view.range, 0.0)
+        plan.turn = 1.0
+        plan.feed = 1.0
+        plan.support = 1.0
+        plan.scale = 1.0 + TRACKING * RESIDUAL_LOAD * g
         plan.tracking = 1.0
-        plan.lift = pursuit_lift(own, foe, frame, view, lead, rise) * (1.0 + TRACKING * RESIDUAL_LOAD * g)
-        chase = chase_lever(view, hold)
-        plan.lever = chase[0]
-        plan.brake = chase[1]
+        lack = wp.clamp((view.range - 450.0) * 0.25, -40.0, 250.0) - view.closure
+        plan.holds = 1.0
+        plan.lever = 0.025 * lack
+        plan.brake = wp.clamp(-(lack + 25.0) * 0.02, 0.0, 1.0)
     return plan
 
 
-@wp.func
+@wp.func(inline=True)
 def tilt_of(angle: float) -> wp.vec2:
     """Sine and cosine of an angle up to 0.6 rad, absolute error below 1e-7; sine odd and cosine even exactly."""
     z = angle * angle
@@ -256,14 +258,21 @@ def tilt_of(angle: float) -> wp.vec2:
     return wp.vec2(sine, 1.0 - z * (0.5 - z * (4.1666667e-2 - z * (1.3888889e-3 - z * 2.4801587e-5))))
 
 
-@wp.func
+@wp.func(inline=True)
 def fulfil(
-    plan: Plan, trim: float, lever_trim: float, own: Motion, frame: Frame, airframe: Airframe, air: Air
+    plan: Plan,
+    lift: wp.vec3,
+    hold: float,
+    trim: float,
+    lever_trim: float,
+    own: Motion,
+    frame: Frame,
+    airframe: Airframe,
+    air: Air,
 ) -> Command:
     """Turns a plan into what the aircraft can do: roll towards the lift vector, pull what the roll error allows."""
     command = Command()
     turn = tilt_of(RESIDUAL_TILT * trim * (1.0 - plan.tracking * (1.0 - TRACKING)))
-    lift = plan.lift
     size = wp.length(lift)
     # The lift axis is -down; the angle to the wanted vector is counted clockwise, towards the right wing.
     pull = wp.float32(size)
@@ -285,12 +294,12 @@ def fulfil(
         * (1.0 - 0.5 * wp.abs(cl) / airframe.lift_max)
     )
     command.roll_rate = wp.clamp(ROLL_GAIN * error, -roll_max, roll_max)
-    command.lever = wp.clamp(plan.lever + RESIDUAL_LEVER * lever_trim, 0.0, 1.0)
+    command.lever = wp.clamp(lever_of(plan, hold) + RESIDUAL_LEVER * lever_trim, 0.0, 1.0)
     command.brake = plan.brake
     return command
 
 
-@wp.func
+@wp.func(inline=True)
 def hold_lever(own: Motion, frame: Frame, airframe: Airframe, air: Air) -> float:
     """Lever position that keeps the present speed on the present path."""
     slope = lift_per_weight(airframe, air, own.speed)
@@ -300,17 +309,14 @@ def hold_lever(own: Motion, frame: Frame, airframe: Airframe, air: Air) -> float
     return lever_for_thrust(airframe, thrust_to_weight(airframe, air, mach), drag - frame.forward[2])
 
 
-@wp.func
-def guide(kind: int, params: wp.vec3, own: Motion, foe: Motion, view: Sight, airframe: Airframe, air: Air) -> Command:
+@wp.func(inline=True)
+def guide(
+    kind: int, params: wp.vec3, own: Motion, foe_speed: float, view: Sight, airframe: Airframe, air: Air
+) -> Command:
     """The command of maneuver ``kind`` with residuals ``params`` (load factor, throttle, lift vector) in [-1, 1]."""
     frame = frame_of(own, view)
     available = load_factor_available(airframe, air, own.speed)
-    hold = wp.float32(0.0)
-    if kind == HOLD or chases(kind):
-        hold = hold_lever(own, frame, airframe, air)
-    plan = Plan()
-    if kind >= PURE:
-        plan = tracking_plan(kind, params[0], own, foe, frame, view, available, hold)
-    else:
-        plan = basic_plan(kind, params[0], own, frame, available, hold)
-    return fulfil(plan, params[2], params[1], own, frame, airframe, air)
+    hold = hold_lever(own, frame, airframe, air)
+    plan = plan_of(kind, params[0], own, foe_speed, frame, view, available)
+    lift = lift_of(plan, own, frame, view)
+    return fulfil(plan, lift, hold, params[2], params[1], own, frame, airframe, air)

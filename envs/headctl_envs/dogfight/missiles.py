@@ -189,7 +189,7 @@ def launched(own: Motion, los: wp.vec3, target: int) -> Missile:
     return missile
 
 
-@wp.func
+@wp.func(inline=True)
 def missile_reach(own: Motion, goal_speed: float, view: Sight, rules: Rules, density: float) -> float:
     """Largest range in m at which a missile fired now reaches a target that flies on straight.
 

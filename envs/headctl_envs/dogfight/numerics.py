@@ -13,17 +13,24 @@ import warp as wp
 wp.set_module_options({"enable_backward": False})
 
 
-@wp.func
+@wp.func(inline=True)
+def floor_of(x: float) -> float:
+    """Largest whole number not above ``x``, which must fit into an int32: ``wp.floor`` is one of those calls."""
+    whole = float(int(x))
+    return whole - wp.where(whole > x, 1.0, 0.0)
+
+
+@wp.func(inline=True)
 def exp_of(x: float) -> float:
     """Exponential function, relative error below 2e-7; ``x`` is clipped to [-87, 88], where float32 ends."""
     safe = wp.clamp(x, -87.0, 88.0)
-    power = wp.floor(safe * 1.4426950 + 0.5)
+    power = floor_of(safe * 1.4426950 + 0.5)
     r = safe - power * 0.693359375 + power * 2.1219444e-4
     p = ((((1.9875691e-4 * r + 1.3981999e-3) * r + 8.3334519e-3) * r + 4.1665796e-2) * r + 0.16666665) * r + 0.5
     return (p * r * r + r + 1.0) * wp.cast((int(power) + 127) << 23, wp.float32)
 
 
-@wp.func
+@wp.func(inline=True)
 def log_of(x: float) -> float:
     """Natural logarithm of a positive normal number, absolute error below 1e-7 or relative error below 2e-7."""
     bits = wp.cast(x, wp.int32)
@@ -38,11 +45,11 @@ def log_of(x: float) -> float:
     return r + (p - 2.1219444e-4 * e - 0.5 * z) + 0.693359375 * e
 
 
-@wp.func
+@wp.func(inline=True)
 def sine_cosine(angle: float) -> wp.vec2:
     """Sine and cosine of an angle up to 100 rad, absolute error below 2e-7; sine odd and cosine even exactly."""
     size = wp.abs(angle)
-    quarter = wp.floor(size * 0.63661977 + 0.5)
+    quarter = floor_of(size * 0.63661977 + 0.5)
     r = size - quarter * 1.5703125 - quarter * 4.837513e-4 - quarter * 7.54979e-8
     z = r * r
     sine = ((-1.9515296e-4 * z + 8.3321609e-3) * z - 0.16666655) * z * r + r
@@ -56,7 +63,7 @@ def sine_cosine(angle: float) -> wp.vec2:
     return wp.vec2(wp.where(angle < 0.0, -s, s), c)
 
 
-@wp.func
+@wp.func(inline=True)
 def tanh_of(x: float) -> float:
     """Hyperbolic tangent, absolute error below 2e-7; odd in ``x`` exactly."""
     e = exp_of(-2.0 * wp.abs(x))
@@ -64,7 +71,7 @@ def tanh_of(x: float) -> float:
     return wp.where(x < 0.0, -size, size)
 
 
-@wp.func
+@wp.func(inline=True)
 def arc_tangent(y: float, x: float) -> float:
     """Four-quadrant arc tangent, within 3e-7 rad; odd in ``y`` exactly."""
     small = wp.min(wp.abs(x), wp.abs(y))

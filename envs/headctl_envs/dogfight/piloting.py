@@ -15,9 +15,10 @@ from headctl_envs.dogfight.maneuvers import (
     RESIDUAL_TILT,
     TURN_LEFT,
     Frame,
-    basic_plan,
     hold_lever,
-    tracking_plan,
+    lever_of,
+    lift_of,
+    plan_of,
 )
 from headctl_envs.dogfight.missiles import missile_reach, thin_air_at, time_to_go
 from headctl_envs.dogfight.threats import incoming
@@ -61,6 +62,7 @@ def nearest_basic(
     lever: float,
     own: Motion,
     frame: Frame,
+    view: Sight,
     available: float,
     hold: float,
 ) -> wp.vec4:
@@ -75,19 +77,22 @@ def nearest_basic(
         kind = world.kinds[k]
         if kind < PURE and kind != PUSH_OVER and world.mask_maneuver[n, s, k]:
             # First the residual that gives the size, then the tilt that is left to be made up for.
-            nominal = wp.max(wp.length(basic_plan(kind, 0.0, own, frame, available, hold).lift), 0.02)
+            plain = plan_of(kind, 0.0, own, 0.0, frame, view, available)
+            nominal = wp.max(wp.length(lift_of(plain, own, frame, view)), 0.02)
             reach = RESIDUAL_LOAD * wp.where(kind < TURN_LEFT, nominal, available)
             load = wp.clamp((size - nominal) / reach, -1.0, 1.0)
-            plan = basic_plan(kind, load, own, frame, available, hold)
-            pulled = wp.max(wp.length(plan.lift), 0.02)
-            side = wp.dot(wp.cross(plan.lift, wanted), frame.forward)
-            tilt = arc_tangent(side, wp.dot(plan.lift, wanted))
+            plan = plan_of(kind, load, own, 0.0, frame, view, available)
+            lift = lift_of(plan, own, frame, view)
+            gap = lever - lever_of(plan, hold)
+            pulled = wp.max(wp.length(lift), 0.02)
+            side = wp.dot(wp.cross(lift, wanted), frame.forward)
+            tilt = arc_tangent(side, wp.dot(lift, wanted))
             turn = wp.clamp(tilt / RESIDUAL_TILT, -1.0, 1.0)
-            throttle = wp.clamp((lever - plan.lever) / RESIDUAL_LEVER, -1.0, 1.0)
+            throttle = wp.clamp(gap / RESIDUAL_LEVER, -1.0, 1.0)
             left = (
                 wp.abs(tilt - turn * RESIDUAL_TILT) * size
                 + wp.abs(size - pulled)
-                + 0.2 * wp.abs(lever - plan.lever - throttle * RESIDUAL_LEVER)
+                + 0.2 * wp.abs(gap - throttle * RESIDUAL_LEVER)
             )
             if left < best:
                 best = left
@@ -132,12 +137,12 @@ def manoeuvre(
     answer = wp.vec4(float(choice), 0.0, 0.0, 0.0)
     if choice < 0:
         hold = hold_lever(own, frame, airframe, air)
-        plan = tracking_plan(kind, 0.0, own, foe, frame, view, available, hold)
-        wanted = plan.lift
+        plan = plan_of(kind, 0.0, own, foe.speed, frame, view, available)
+        wanted = lift_of(plan, own, frame, view)
         size = wp.length(wanted)
         if size > available:
             wanted = wanted * (available / size)
-        answer = nearest_basic(world, n, s, wanted, plan.lever, own, frame, available, hold)
+        answer = nearest_basic(world, n, s, wanted, lever_of(plan, hold), own, frame, view, available, hold)
     return answer
 
 

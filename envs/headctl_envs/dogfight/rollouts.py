@@ -11,8 +11,9 @@ from typing import Any
 
 import warp as wp
 
-from headctl_envs.dogfight.flight import Air, Airframe, G, Motion, air_after, air_at, integrate
+from headctl_envs.dogfight.flight import Airframe, G, Motion, air_at, integrate
 from headctl_envs.dogfight.geometry import Sight, sight
+from headctl_envs.dogfight.lanes import MOTION_ROWS, OTHER, SELF, motion_at, put_motion
 from headctl_envs.dogfight.maneuvers import (
     ACCELERATE,
     BREAK,
@@ -67,6 +68,7 @@ _FOE = (
     (TURN_RIGHT, 1.0, 0.0),
 )
 ROWS = len(_OWN)
+"""Sixteen, so that a compiler makes vector instructions of the loop over them: see ``lanes``."""
 COLUMNS = len(_FOE)
 RowKinds: Any = wp.types.vector(length=ROWS, dtype=wp.int32)
 RowParams: Any = wp.types.vector(length=ROWS, dtype=wp.float32)
@@ -94,8 +96,13 @@ FAR_M = wp.constant(3500.0)
 """Beyond this range the enemy's answers make no difference within the look-ahead: only his rule is looked at."""
 WORST_SHARE = wp.constant(0.5)
 
+LOAD, TILT, MANEUVER, VALUE, LOWEST, END, WORST, TOTAL = (wp.constant(2 * MOTION_ROWS + i) for i in range(8))
+"""Rows of numbers behind the motions of both: residuals and maneuver, hits so far, least height, position at the end,
+worst entry so far, sum of the entries."""
+MATRIX_ROWS = 2 * MOTION_ROWS + 8
 
-@wp.func
+
+@wp.func(inline=True)
 def shot(view: Sight, rules: Rules) -> float:
     """Damage per second of a gun, as a share, with a cone softer than the real one: plans are not that exact."""
     near = wp.clamp((rules.gun_range_max - view.range) / (rules.gun_range_max - rules.gun_range_min), 0.0, 1.0)
@@ -103,37 +110,25 @@ def shot(view: Sight, rules: Rules) -> float:
     return near * far * exp_of(-view.ata / SOFT_CONE)
 
 
-@wp.func
+@wp.func(inline=True)
 def by_rule(view: Sight, back: Sight) -> int:
     """What both do once their maneuver is over."""
-    kind = wp.int32(PURE)
-    if view.ata > 1.6 and back.ata < 0.7 and view.range < 1500.0:
-        kind = BREAK
-    return kind
+    return wp.where(view.ata > 1.6 and back.ata < 0.7 and view.range < 1500.0, BREAK, PURE)
 
 
-@wp.func
+@wp.func(inline=True)
 def step_ahead(
-    kind: int,
-    load: float,
-    tilt: float,
-    own: Motion,
-    foe: Motion,
-    view: Sight,
-    back: Sight,
-    airframe: Airframe,
-    air: Air,
+    kind: int, load: float, tilt: float, own: Motion, foe_speed: float, view: Sight, back: Sight, airframe: Airframe
 ) -> Motion:
-    """One look-ahead step of an aircraft that flies a maneuver, or goes by the rule; ``air`` is the air around it."""
-    which = kind
-    params = wp.vec3(load, 0.0, tilt)
-    if which < 0:
-        which = by_rule(view, back)
-        params = wp.vec3(0.0, 0.0, 0.0)
-    return integrate(own, guide(which, params, own, foe, view, airframe, air), airframe, air)
+    """One look-ahead step of an aircraft that flies a maneuver, or goes by the rule."""
+    ruled = kind < 0
+    which = wp.where(ruled, by_rule(view, back), kind)
+    params = wp.vec3(wp.where(ruled, 0.0, load), 0.0, wp.where(ruled, 0.0, tilt))
+    air = air_at(-own.position[2])
+    return integrate(own, guide(which, params, own, foe_speed, view, airframe, air), airframe, air)
 
 
-@wp.func
+@wp.func(inline=True)
 def standing_of(own: Motion, foe: Motion, view: Sight, back: Sight) -> float:
     """Position at the end: angles, nose, energy."""
     angles = (back.ata + back.aa - view.ata - view.aa) / (2.0 * wp.pi)
@@ -143,90 +138,96 @@ def standing_of(own: Motion, foe: Motion, view: Sight, back: Sight) -> float:
     return 2.0 * angles * near + 0.3 * tanh_of((energy - foe_energy) / 1000.0)
 
 
-@wp.func
-def entry(
-    kind: int,
-    load: float,
-    tilt: float,
+@wp.func(inline=True)
+def start_entries(rows: wp.array2d[wp.float32], own: Motion, foe: Motion) -> None:
+    """Begins every row's entry of a column from the present state."""
+    for row in range(ROWS):
+        put_motion(rows, SELF, row, own)
+        put_motion(rows, OTHER, row, foe)
+        rows[LOAD, row] = ROW_LOADS[row]
+        rows[TILT, row] = ROW_TILTS[row]
+        rows[MANEUVER, row] = float(ROW_KINDS[row])
+        rows[VALUE, row] = 0.0
+        rows[LOWEST, row] = 1.0e9
+
+
+@wp.func(inline=True)
+def fly_entries(
+    rows: wp.array2d[wp.float32],
+    committed: wp.bool,
     foe_kind: int,
     foe_load: float,
     foe_tilt: float,
-    own: Motion,
-    foe: Motion,
+    time: float,
     own_airframe: Airframe,
     foe_airframe: Airframe,
     rules: Rules,
-) -> float:
-    """One entry of the game matrix: hits on the way, the position at the end, the danger of the floor."""
-    mine = own
-    theirs = foe
-    worth = wp.float32(0.0)
-    lowest = wp.float32(1.0e9)
-    view = sight(mine, theirs)
-    back = sight(theirs, mine)
-    air = air_at(-mine.position[2])
-    their_air = air_at(-theirs.position[2])
-    for k in range(STEPS):
-        here = wp.where(k < COMMITTED, kind, RULE)
-        there = wp.where(k < COMMITTED, foe_kind, RULE)
-        moved = step_ahead(here, load, tilt, mine, theirs, view, back, own_airframe, air)
-        theirs = step_ahead(there, foe_load, foe_tilt, theirs, mine, back, view, foe_airframe, their_air)
-        mine = moved
-        air = air_after(air, -mine.position[2])
-        their_air = air_after(their_air, -theirs.position[2])
+) -> None:
+    """One look-ahead step of a column's entries, all rows side by side (see ``lanes``): the hits, the danger."""
+    fade = exp_of(-time / FADE_S) * own_airframe.substep_s
+    there = wp.where(committed, foe_kind, RULE)
+    for row in range(ROWS):
+        own = motion_at(rows, SELF, row)
+        foe = motion_at(rows, OTHER, row)
+        view = sight(own, foe)
+        back = sight(foe, own)
+        here = wp.where(committed, int(rows[MANEUVER, row]), RULE)
+        mine = step_ahead(here, rows[LOAD, row], rows[TILT, row], own, foe.speed, view, back, own_airframe)
+        theirs = step_ahead(there, foe_load, foe_tilt, foe, own.speed, back, view, foe_airframe)
         view = sight(mine, theirs)
         back = sight(theirs, mine)
-        time = own_airframe.substep_s * float(k + 1)
-        fade = exp_of(-time / FADE_S)
-        worth = worth + GUN_WORTH * fade * own_airframe.substep_s * (shot(view, rules) - shot(back, rules))
-        if view.range < 40.0:
-            worth = worth - 1.0
-        lowest = wp.min(lowest, -mine.position[2] - rules.floor_m - 1.5 * wp.max(0.0, view.own_forward[2]) * mine.speed)
-    worth = worth + standing_of(mine, theirs, view, back)
-    if lowest < 60.0:
-        worth = worth - CRASH_WORTH
-    return worth
+        worth = GUN_WORTH * fade * (shot(view, rules) - shot(back, rules)) - wp.where(view.range < 40.0, 1.0, 0.0)
+        height = -mine.position[2] - rules.floor_m - 1.5 * wp.max(0.0, view.own_forward[2]) * mine.speed
+        rows[VALUE, row] = rows[VALUE, row] + worth
+        rows[LOWEST, row] = wp.min(rows[LOWEST, row], height)
+        rows[END, row] = standing_of(mine, theirs, view, back)
+        put_motion(rows, SELF, row, mine)
+        put_motion(rows, OTHER, row, theirs)
 
 
-@wp.func
-def value_of(i: int, answers: int, own: Motion, foe: Motion, mine: Airframe, theirs: Airframe, rules: Rules) -> wp.vec2:
-    """Worst and sum of the entries of row ``i`` in the first ``answers`` columns."""
-    worst = wp.float32(1.0e9)
-    total = wp.float32(0.0)
-    for j in range(answers):
-        worth = entry(
-            ROW_KINDS[i],
-            ROW_LOADS[i],
-            ROW_TILTS[i],
-            COLUMN_KINDS[j],
-            COLUMN_LOADS[j],
-            COLUMN_TILTS[j],
-            own,
-            foe,
-            mine,
-            theirs,
-            rules,
-        )
-        worst = wp.min(worst, worth)
-        total = total + worth
-    return wp.vec2(worst, total)
+@wp.func(inline=True)
+def best_row(
+    world: World, rules: Rules, ahead: wp.array[Airframe], rows: wp.array2d[wp.float32], n: int, s: int, target: int
+) -> wp.vec3:
+    """The maneuver that does best: (choice, load residual, lift vector residual); choice -1 if there is none.
 
-
-@wp.func
-def best_row(world: World, rules: Rules, ahead: wp.array[Airframe], n: int, s: int, target: int) -> wp.vec3:
-    """The maneuver that does best: (choice, load residual, lift vector residual); choice -1 if there is none."""
+    ``rows`` is scratch memory [MATRIX_ROWS, ROWS].
+    """
     own = world.motion[n, s]
     foe = world.motion[n, target]
+    own_airframe = ahead[s]
+    foe_airframe = ahead[target]
     answers = wp.where(world.view[n, s].range > FAR_M, 1, COLUMNS)
+    for row in range(ROWS):
+        rows[WORST, row] = 1.0e9
+        rows[TOTAL, row] = 0.0
+    for j in range(answers):
+        start_entries(rows, own, foe)
+        for k in range(STEPS):
+            time = own_airframe.substep_s * float(k + 1)
+            fly_entries(
+                rows,
+                k < COMMITTED,
+                COLUMN_KINDS[j],
+                COLUMN_LOADS[j],
+                COLUMN_TILTS[j],
+                time,
+                own_airframe,
+                foe_airframe,
+                rules,
+            )
+        for row in range(ROWS):
+            worth = rows[VALUE, row] + rows[END, row] - wp.where(rows[LOWEST, row] < 60.0, CRASH_WORTH, 0.0)
+            rows[WORST, row] = wp.min(rows[WORST, row], worth)
+            rows[TOTAL, row] = rows[TOTAL, row] + worth
     best = wp.float32(-1.0e9)
     found = wp.vec3(-1.0, 0.0, 0.0)
-    for i in range(ROWS):
-        choice = index_of(world, ROW_KINDS[i])
+    for row in range(ROWS):
+        choice = index_of(world, ROW_KINDS[row])
         if choice >= 0:  # noqa: SIM102 - Warp evaluates both sides of an ``and``
             if world.mask_maneuver[n, s, choice]:
-                found_here = value_of(i, answers, own, foe, ahead[s], ahead[target], rules)
-                value = WORST_SHARE * found_here[0] + (1.0 - WORST_SHARE) * found_here[1] / float(answers)
+                value = WORST_SHARE * rows[WORST, row] + (1.0 - WORST_SHARE) * rows[TOTAL, row] / float(answers)
                 if value > best:
                     best = value
-                    found = wp.vec3(float(choice), ROW_LOADS[i], ROW_TILTS[i])
+                    found = wp.vec3(float(choice), ROW_LOADS[row], ROW_TILTS[row])
     return found

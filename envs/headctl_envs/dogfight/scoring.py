@@ -34,7 +34,7 @@ BLUE = wp.constant(OUTCOMES.index("blue"))
 DRAW = wp.constant(OUTCOMES.index("draw"))
 
 
-@wp.func
+@wp.func(inline=True)
 def advantage(own: Motion, other: Motion, view: Sight, rules: Rules) -> float:
     """Half of the potential of one pair: how good the position of ``own`` is, about -0.6 to 2.
 
@@ -67,9 +67,7 @@ def standing(arena: Arena, rules: Rules, flying: int, n: int, s: int) -> float:
     """What one seat adds to its side's potential: its advantage over its target, less the danger from missiles."""
     worth = wp.float32(0.0)
     if arena.seats[n, s].health > 0.0:
-        worth = advantage(
-            arena.seats[n, s].motion, arena.seats[n, arena.seats[n, s].target].motion, arena.seats[n, s].view, rules
-        )
+        worth = arena.seats[n, s].worth
         if flying > 0:
             worth = worth - threat(arena, rules, n, s)
     return worth

@@ -1,43 +1,39 @@
 """What a pilot observes, and which choices are legal: the kernels' part. Names and meanings are in ``features``."""
 
-import math
+from typing import Any
 
 import warp as wp
 
-from headctl_envs.dogfight.blocks import AllyBlock, EnemyBlock, MissileBlock, OwnBlock, Seen, StoreBlock
+from headctl_envs.dogfight.blocks import AllyBlock, MissileBlock, Seen, StoreBlock
 from headctl_envs.dogfight.config import FRAMES
-from headctl_envs.dogfight.features import (
-    ENEMY_FEATURES,
-    WORLD_ENEMY,
-    WORLD_OWN,
+from headctl_envs.dogfight.features import ENEMY_FEATURES, OWN_FEATURES, WORLD_ENEMY, WORLD_OWN
+from headctl_envs.dogfight.flight import Airframe, Motion, down_of, forward_of
+from headctl_envs.dogfight.geometry import glance
+from headctl_envs.dogfight.lanes import OTHER, SELF, put_motion
+from headctl_envs.dogfight.missiles import time_to_go
+from headctl_envs.dogfight.numerics import exp_of
+from headctl_envs.dogfight.perception import (
+    ASPECT,
+    ATA,
+    ENEMY,
+    ENEMY_SIZE,
+    OWN,
+    OWN_SIZE,
+    REACH,
+    WORTH,
+    Axes,
+    along,
+    axes_of,
+    perception_of,
+    range_log,
 )
-from headctl_envs.dogfight.flight import (
-    Air,
-    Airframe,
-    G,
-    Motion,
-    air_after,
-    down_of,
-    drag_to_weight,
-    forward_of,
-    lift_per_weight,
-    load_factor_available,
-    right_of,
-    thrust_at_lever,
-    thrust_to_weight,
-)
-from headctl_envs.dogfight.geometry import Sight, glance, sight
-from headctl_envs.dogfight.missiles import missile_reach, time_to_go
-from headctl_envs.dogfight.numerics import exp_of, log_of, tanh_of
 from headctl_envs.dogfight.threats import arrival_after, missile_view
-from headctl_envs.dogfight.warp_struct import struct
 from headctl_envs.dogfight.weapons import (
     WEAPON_FLARE,
     WEAPON_GUN,
     WEAPON_MISSILE,
     any_gun_legal,
     flare_legal,
-    in_gun_zone,
     missile_legal,
 )
 from headctl_envs.dogfight.world import GUIDED, Arena, Rules, first_ally, first_enemy
@@ -48,42 +44,15 @@ from headctl_envs.dogfight.world import GUIDED, Arena, Rules, first_ally, first_
 # ruff: noqa: PLR0917  - that language has neither keyword arguments nor ``in``
 wp.set_module_options({"enable_backward": False})
 
-LOG10_E = wp.constant(math.log10(math.e))
-ENEMY_SIZE = wp.constant(len(ENEMY_FEATURES))
+BODY = wp.constant(FRAMES.index("body"))
 WORLD_OWN_SIZE = wp.constant(len(WORLD_OWN))
 WORLD_ENEMY_SIZE = wp.constant(len(WORLD_ENEMY))
-BODY = wp.constant(FRAMES.index("body"))
-WORLD = wp.constant(FRAMES.index("world"))
-
-
-@struct
-class Axes:
-    """Directions along which an observer's vectors are told, NED."""
-
-    x: wp.vec3
-    y: wp.vec3
-    z: wp.vec3
-
-
-@wp.func
-def axes_of(own: Motion, rules: Rules) -> Axes:
-    """The observer's wind frame, or north, east and down."""
-    axes = Axes()
-    if rules.frame == WORLD:
-        axes.x = wp.vec3(1.0, 0.0, 0.0)
-        axes.y = wp.vec3(0.0, 1.0, 0.0)
-        axes.z = wp.vec3(0.0, 0.0, 1.0)
-    else:
-        axes.x = forward_of(own.attitude)
-        axes.y = right_of(own.attitude)
-        axes.z = down_of(own.attitude)
-    return axes
-
-
-@wp.func
-def along(vector: wp.vec3, axes: Axes) -> wp.vec3:
-    """The components of a vector along the observer's axes."""
-    return wp.vec3(wp.dot(vector, axes.x), wp.dot(vector, axes.y), wp.dot(vector, axes.z))
+HEALTH = wp.constant([*OWN_FEATURES].index("health"))
+ROUNDS = wp.constant([*OWN_FEATURES].index("rounds"))
+TIME_LEFT = wp.constant([*OWN_FEATURES].index("time_left"))
+LEGAL_GUN = wp.constant([*OWN_FEATURES].index("legal_gun"))
+LEGAL_DIVE = wp.constant([*OWN_FEATURES].index("legal_dive"))
+ENEMY_HEALTH = wp.constant([*ENEMY_FEATURES].index("enemy_health"))
 
 
 @wp.func
@@ -92,23 +61,6 @@ def put(row: wp.array[wp.float32], at: int, vector: wp.vec3) -> None:
     row[at + 0] = vector[0]
     row[at + 1] = vector[1]
     row[at + 2] = vector[2]
-
-
-@wp.func
-def range_log(distance: float) -> float:
-    """The feature of a range."""
-    return (LOG10_E * log_of(distance) - 3.0) / 1.5
-
-
-@wp.func
-def dive_legal(height: float, speed: float, sink: float, available: float) -> bool:
-    """Whether pull-down maneuvers are legal: a pull-out from a steep dive must still fit above the floor.
-
-    ``height`` above the floor in m, ``sink`` the sine of the dive angle (negative in a climb). The height needed is
-    ``V^2 (1 + sink) / (g (n - 1))`` with a moderate n, plus the fall of one second.
-    """
-    pull = wp.clamp(0.7 * available, 1.5, 5.0) - 1.0
-    return height > speed * speed * (1.0 + sink) / (G * pull) + wp.max(speed * sink, 0.0)
 
 
 @wp.func
@@ -143,58 +95,26 @@ def bury(arena: Arena, rules: Rules, n: int, s: int, row: wp.array[wp.float32]) 
 
 
 @wp.func
-def observe_own(
-    arena: Arena, rules: Rules, airframe: Airframe, air: Air, n: int, s: int, own: Motion, rows: wp.array2d[OwnBlock]
-) -> None:
-    """Writes the features about the observer and the masks; ``air`` is the air around it."""
-    altitude = -own.position[2]
-    mach = own.speed * air.inverse_sound
-    slope = lift_per_weight(airframe, air, own.speed)
-    lift = wp.clamp(own.load_factor, airframe.lift_min * slope, airframe.lift_max * slope)
-    thrust = thrust_at_lever(airframe, thrust_to_weight(airframe, air, mach), own.lever)
-    available = load_factor_available(airframe, air, own.speed)
-    energy = altitude + 0.5 * own.speed * own.speed / G
-    height = altitude - rules.floor_m
-    forward = arena.seats[n, s].view.own_forward
+def observe_own(arena: Arena, rules: Rules, n: int, s: int, row: wp.array[wp.float32]) -> None:
+    """Adds what motion alone does not tell to the features about the observer, and writes its masks."""
     may_fire = any_gun_legal(arena, rules, n, s)
-    may_dive = dive_legal(height, own.speed, forward[2], available)
-    write_masks(arena, rules, n, s, may_fire, may_dive)
-    block = OwnBlock()
-    block.altitude = altitude / 10000.0
-    block.floor_margin = wp.min(height / 2000.0, 1.0)
-    block.speed = own.speed / 340.0
-    block.mach = mach
-    block.gravity_forward = forward[2]
-    block.gravity_right = right_of(own.attitude)[2]
-    block.gravity_down = down_of(own.attitude)[2]
-    block.load_factor = own.load_factor / 9.0
-    block.load_factor_available = available / 9.0
-    block.roll_rate = own.roll_rate / 4.0
-    block.lever = own.lever
-    block.energy = energy / 10000.0 - 1.0
-    block.specific_power = own.speed * (thrust - drag_to_weight(airframe, mach, slope, lift, 0.0)) / 250.0
-    block.health = arena.seats[n, s].health
-    block.rounds = arena.seats[n, s].rounds * rules.per_rounds
-    block.time_left = 1.0 - float(arena.games[n].clock) * rules.per_decisions
-    block.legal_gun = wp.where(may_fire, 1.0, 0.0)
-    block.legal_dive = wp.where(may_dive, 1.0, 0.0)
-    rows[n, s] = block
+    write_masks(arena, rules, n, s, may_fire, row[LEGAL_DIVE] > 0.0)
+    row[HEALTH] = arena.seats[n, s].health
+    row[ROUNDS] = arena.seats[n, s].rounds * rules.per_rounds
+    row[TIME_LEFT] = 1.0 - float(arena.games[n].clock) * rules.per_decisions
+    row[LEGAL_GUN] = wp.where(may_fire, 1.0, 0.0)
 
 
 @wp.func
-def observe_stores(
-    arena: Arena, rules: Rules, air: Air, flying: int, n: int, s: int, own: Motion, rows: wp.array2d[StoreBlock]
-) -> None:
+def observe_stores(arena: Arena, rules: Rules, flying: int, n: int, s: int, rows: wp.array2d[StoreBlock]) -> None:
     """Writes the features about missiles and flares on board, and their masks."""
-    target = arena.seats[n, s].target
-    view = arena.seats[n, s].view
     envelope = wp.float32(2.0)
     may_launch = wp.bool(False)
     may_drop = flare_legal(arena, n, s)
     if rules.missiles > 0.0:
-        reach = missile_reach(own, arena.seats[n, target].motion.speed, view, rules, air.density)
+        reach = arena.seats[n, s].reach
         may_launch = missile_legal(arena, rules, reach, n, s)
-        envelope = wp.min(view.range / wp.max(reach, 1.0), 2.0)
+        envelope = wp.min(arena.seats[n, s].view.range / wp.max(reach, 1.0), 2.0)
     arena.mask_weapon[n, s, WEAPON_MISSILE] = may_launch
     arena.mask_weapon[n, s, WEAPON_FLARE] = may_drop
     tracking = wp.float32(0.0)
@@ -221,39 +141,6 @@ def observe_stores(
 
 
 @wp.func
-def enemy_block(
-    rules: Rules, own: Motion, foe: Motion, foe_health: float, view: Sight, back: Sight, axes: Axes
-) -> EnemyBlock:
-    """The features about one enemy; ``back`` is what he sees of the observer."""
-    energy = -own.position[2] + 0.5 * own.speed * own.speed / G
-    foe_energy = -foe.position[2] + 0.5 * foe.speed * foe.speed / G
-    rate = along(view.los_rate, axes) / 0.5
-    heading = along(view.other_forward, axes)
-    block = EnemyBlock()
-    block.los = along(view.los, axes)
-    block.range_log = range_log(view.range)
-    block.range_near = exp_of(-view.range / 1000.0)
-    block.closure = view.closure / 600.0
-    block.cos_aspect = wp.dot(view.los, view.other_forward)
-    block.cos_crossing = wp.dot(view.own_forward, view.other_forward)
-    block.aim = exp_of(-view.ata * rules.per_aim)
-    block.aim_coarse = 1.0 - 2.0 * view.ata / wp.pi
-    block.enemy_aim = exp_of(-back.ata * rules.per_aim)
-    block.los_rate = wp.vec3(wp.clamp(rate[0], -2.0, 2.0), wp.clamp(rate[1], -2.0, 2.0), wp.clamp(rate[2], -2.0, 2.0))
-    block.enemy_right = heading[1]
-    block.enemy_down = heading[2]
-    block.enemy_lift = along(-down_of(foe.attitude), axes)
-    block.enemy_load_factor = foe.load_factor / 9.0
-    block.speed_difference = (own.speed - foe.speed) / 200.0
-    block.height_difference = wp.clamp((foe.position[2] - own.position[2]) / 2000.0, -2.0, 2.0)
-    block.energy_difference = tanh_of((energy - foe_energy) / 2000.0)
-    block.enemy_health = foe_health
-    block.enemy_in_zone = in_gun_zone(view, rules)
-    block.in_enemy_zone = in_gun_zone(back, rules)
-    return block
-
-
-@wp.func
 def observe_team(
     arena: Arena, rules: Rules, n: int, s: int, own: Motion, axes: Axes, seen: Seen, row: wp.array[wp.float32]
 ) -> None:
@@ -268,17 +155,11 @@ def observe_team(
     row[rules.at_team] = allies / float(rules.team)
     row[rules.at_team + 1] = enemies / float(rules.team)
     for k in range(rules.enemies_seen):
-        other = arena.rank[n, s, k]
         present = rules.at_enemies + k * (ENEMY_SIZE + 1)
-        if arena.seats[n, other].health > 0.0:
-            foe = arena.seats[n, other].motion
+        if arena.seats[n, arena.rank[n, s, k]].health > 0.0:
             row[present] = 1.0
-            seen.enemies[n, s, k] = enemy_block(
-                rules, own, foe, arena.seats[n, other].health, sight(own, foe), sight(foe, own), axes
-            )
         else:
-            row[present] = 0.0
-            seen.enemies[n, s, k] = EnemyBlock()
+            clear(row, present, ENEMY_SIZE + 1)
     for k in range(rules.allies_seen):
         other = arena.mates[n, s, k]
         block = AllyBlock()
@@ -339,35 +220,76 @@ def observe_world(arena: Arena, rules: Rules, n: int, s: int, own: Motion, row: 
 
 
 @wp.func(inline=True)
-def observe(arena: Arena, rules: Rules, airframes: wp.array[Airframe], flying: int, n: int, s: int, seen: Seen) -> None:
-    """Writes the observation of seat ``s`` in game ``n`` and its masks; ``flying`` missiles are in the air.
+def gather_pair(arena: Arena, n: int, s: int, k: int, rows: wp.array2d[wp.float32], lane: int) -> None:
+    """Tells a lane the motions of seat ``s`` and of the enemy that it observes in place ``k``."""
+    put_motion(rows, SELF, lane, arena.seats[n, s].motion)
+    put_motion(rows, OTHER, lane, arena.seats[n, arena.rank[n, s, k]].motion)
 
-    Who was dead before the decision has been buried already: see ``Seat.lived``.
+
+@wp.func(inline=True)
+def note(
+    arena: Arena, rules: Rules, rows: wp.array2d[wp.float32], lane: int, n: int, s: int, k: int, seen: Seen
+) -> None:
+    """Takes over what a lane has told: the features, and in the first place all else about the target."""
+    row = seen.rows[n, s]
+    if k == 0:
+        arena.seats[n, s].view.ata = rows[ATA, lane]
+        arena.seats[n, s].view.aa = rows[ASPECT, lane]
+        arena.seats[n, s].reach = rows[REACH, lane]
+        arena.seats[n, s].worth = rows[WORTH, lane]
+        for i in range(OWN_SIZE):
+            row[i] = rows[OWN + i, lane]
+    at = rules.at_enemies + wp.where(rules.team > 1, k * (ENEMY_SIZE + 1) + 1, 0)
+    for i in range(ENEMY_SIZE):
+        row[at + i] = rows[ENEMY + i, lane]
+    row[at + ENEMY_HEALTH] = arena.seats[n, arena.rank[n, s, k]].health
+
+
+def sensing_of(lanes: int) -> Any:
+    """Returns the Warp function that brings up to date what the living of so many games perceive of enemies."""
+    perceive_lanes = perception_of(lanes)
+
+    @wp.func(inline=True)
+    def sense(
+        arena: Arena,
+        rules: Rules,
+        airframes: wp.array[Airframe],
+        seen: Seen,
+        rows: wp.array2d[wp.float32],
+        first: int,
+        games: int,
+    ) -> None:
+        for s in range(rules.seats):
+            airframe = airframes[s]
+            for k in range(rules.enemies_seen):
+                for lane in range(games):
+                    if rules.team == 1 or arena.seats[first + lane, s].health > 0.0:
+                        gather_pair(arena, first + lane, s, k, rows, lane)
+                perceive_lanes(rows, rules, airframe)
+                for lane in range(games):
+                    if rules.team == 1 or arena.seats[first + lane, s].health > 0.0:
+                        note(arena, rules, rows, lane, first + lane, s, k, seen)
+
+    return sense
+
+
+@wp.func(inline=True)
+def observe(arena: Arena, rules: Rules, flying: int, n: int, s: int, seen: Seen) -> None:
+    """Adds all that is not perceived of enemies to the observation of seat ``s`` in game ``n``, and writes its masks.
+
+    ``flying`` missiles are in the air. Who was dead before the decision has been buried already: see ``Seat.lived``.
     """
     if rules.team > 1 and arena.seats[n, s].health <= 0.0:
         if arena.seats[n, s].lived != 0:
             bury(arena, rules, n, s, seen.rows[n, s])
         return
     own = arena.seats[n, s].motion
-    axes = axes_of(own, rules)
-    air = air_after(arena.seats[n, s].air, -own.position[2])
-    observe_own(arena, rules, airframes[s], air, n, s, own, seen.own)
+    observe_own(arena, rules, n, s, seen.rows[n, s])
     if rules.armed != 0:
-        observe_stores(arena, rules, air, flying, n, s, own, seen.stores)
-    if rules.team == 1:
-        foe = arena.seats[n, s].target
-        seen.enemies[n, s, 0] = enemy_block(
-            rules,
-            own,
-            arena.seats[n, foe].motion,
-            arena.seats[n, foe].health,
-            arena.seats[n, s].view,
-            arena.seats[n, foe].view,
-            axes,
-        )
-    else:
-        observe_team(arena, rules, n, s, own, axes, seen, seen.rows[n, s])
+        observe_stores(arena, rules, flying, n, s, seen.stores)
+    if rules.team > 1:
+        observe_team(arena, rules, n, s, own, axes_of(own, rules), seen, seen.rows[n, s])
     if rules.missiles_seen > 0:
-        observe_missiles(arena, rules, flying, n, s, own, axes, seen.missiles)
+        observe_missiles(arena, rules, flying, n, s, own, axes_of(own, rules), seen.missiles)
     if rules.frame != BODY:
         observe_world(arena, rules, n, s, own, seen.rows[n, s])

@@ -33,6 +33,6 @@ def fast_arithmetic(flags: str | None) -> str:
     """
     finite = (
         "-ffp-contract=fast -fno-signed-zeros -menable-no-nans -menable-no-infs -Wno-nan-infinity-disabled"
-        " -fno-slp-vectorize -freciprocal-math"
+        " -fno-slp-vectorize -freciprocal-math -mrecip=none"
     )
     return f"{flags if flags is not None else '-march=native'} {finite}"

@@ -6,8 +6,8 @@ D features.
 
 import warp as wp
 
-from headctl_envs.dogfight.flight import Air, Motion, forward_of
-from headctl_envs.dogfight.geometry import Sight, angle_between, glance
+from headctl_envs.dogfight.flight import Motion, forward_of
+from headctl_envs.dogfight.geometry import Sight, glance
 from headctl_envs.dogfight.rules import Rules
 from headctl_envs.dogfight.warp_struct import field_slices, struct
 
@@ -49,14 +49,13 @@ class Seat:
     between decisions). ``lock_s`` is the time that the seeker has seen the target, ``..._wait`` are cooldowns in s,
     ``zone_s`` the time with an enemy in the gun's zone. ``cause`` says how it died, 0 while it lives; ``present`` is 1
     until after the substep of a death, ``lived`` says whether it was alive when the decision began. ``choice``,
-    ``trigger`` (the weapon in force) and ``trim`` are the actions; ``air`` is the air where the decision began;
-    ``moved`` and ``blast`` (damage by missiles) are scratch of one substep; ``damage`` is what the decision did to it,
-    ``dealt`` what it did to others, ``spent`` what its weapons were worth.
+    ``trigger`` (the weapon in force) and ``trim`` are the actions; ``moved`` and ``blast`` (damage by missiles) are
+    scratch of one substep; ``damage`` is what the decision did to it, ``dealt`` what it did to others, ``spent`` what
+    its weapons were worth. ``reach`` is how far a missile would fly to the target, ``worth`` the advantage over him.
     """
 
     motion: Motion
     moved: Motion
-    air: Air
     view: Sight
     trim: wp.vec3
     health: wp.float32
@@ -71,6 +70,8 @@ class Seat:
     blast: wp.float32
     dealt: wp.float32
     spent: wp.float32
+    reach: wp.float32
+    worth: wp.float32
     target: wp.int32
     cause: wp.int32
     choice: wp.int32
@@ -244,22 +245,6 @@ def move_on(arena: Arena, rules: Rules, n: int) -> None:
     for s in range(rules.seats):
         arena.seats[n, s].motion = arena.seats[n, s].moved
     look(arena, rules, n)
-
-
-@wp.func
-def measure(arena: Arena, rules: Rules, n: int) -> None:
-    """Adds the angles to the views of game ``n``.
-
-    Of two who look at each other, the aspect angle of one is what the ATA of the other lacks to pi.
-    """
-    for s in range(rules.seats):
-        view = arena.seats[n, s].view
-        arena.seats[n, s].view.ata = angle_between(view.own_forward, view.los)
-        if rules.team > 1:
-            arena.seats[n, s].view.aa = angle_between(view.other_forward, view.los)
-    if rules.team == 1:
-        for s in range(rules.seats):
-            arena.seats[n, s].view.aa = wp.pi - arena.seats[n, 1 - s].view.ata
 
 
 @wp.func
