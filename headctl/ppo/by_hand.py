@@ -107,6 +107,7 @@ class ByHand:
         rows = len(index)
         memory, pieces = self._pieces(rows)
         loss = self._recorded(table, clip).loss
+        self._lanes.choose()
         memory.index[:rows].copy_(index)
         memory.index[rows : whole(rows)] = 0  # what fills up the last group
         ends = self._layers[-1]
@@ -160,6 +161,7 @@ class ByHand:
             summed = slot.weight[: len(pieces)].sum(0)
             weight.add_(summed.t() if layer.turned else summed)
             bias.add_(slot.bias[: len(pieces)].sum(0))
+        self._lanes.chosen_did(rows)
 
     def pulls(self, drawn: Drawn, factor: Callable[[Tensor, float], Tensor]) -> list[Tensor]:
         """Returns the gradients of policy loss and of bonus by the outputs for the heads, ``[B, P]`` each.

@@ -2,12 +2,14 @@
 
 torch's own threads split every single operation, wait for each other in between by spinning, and come to a stop where
 another program has the second core. A lane takes a piece through everything, and then the next one that nobody has
-taken: a lane whose core is busy elsewhere does fewer of them, and nobody waits for one that has none.
+taken: a lane whose core is busy elsewhere does fewer of them, and nobody waits for one that has none. Where the other
+cores are busy for long, one lane is faster than several, which would take turns on the same core; the lanes find out.
 """
 
 import contextlib
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -17,11 +19,18 @@ Work = Callable[[int, int], None]
 """Does a piece: gets the number of the lane, which no two threads have at the same time, and that of the piece."""
 
 
+_LOOK_AGAIN = 64
+"""Pieces of work from one look at the slower number of lanes to the next."""
+_WEIGHT = 0.3
+"""Of the newest measurement in the mean."""
+
+
 class Lanes:
     """Lanes for the same work on different pieces, one thread each; the first is the caller's own.
 
     Attributes:
         count: Number of lanes.
+        active: How many of them take part: all of them or one.
     """
 
     def __init__(self, count: int) -> None:
@@ -30,11 +39,32 @@ class Lanes:
         Args:
             count: At least 1.
         """
-        self.count = count
+        self.count = self.active = count
         self._workers: list[queue.SimpleQueue[_Job | None]] = []
+        self._took: dict[int, float] = {}
+        self._chosen, self._started = 0, 0.0
 
     def __getstate__(self) -> dict[str, object]:
-        return {"count": self.count, "_workers": []}  # threads stay where they are
+        return self.__dict__ | {"_workers": []}  # threads stay where they are
+
+    def choose(self) -> None:
+        """Begins some work: by as many lanes as have been faster of late, and now and then by the others, to see."""
+        if self.count == 1:
+            return
+        untried = [lanes for lanes in (self.count, 1) if lanes not in self._took]
+        self._chosen += 1
+        self.active = untried[0] if untried else min(self._took, key=self._took.__getitem__)
+        if not untried and self._chosen % _LOOK_AGAIN == 0:
+            self.active = 1 if self.active == self.count else self.count
+        self._started = time.perf_counter()
+
+    def chosen_did(self, rows: int) -> None:
+        """Ends what :meth:`choose` began: it went over so many rows."""
+        if self.count == 1 or not rows:
+            return
+        took = (time.perf_counter() - self._started) / rows
+        before = self._took.get(self.active, took)
+        self._took[self.active] = before + _WEIGHT * (took - before)
 
     def run(self, work: Work, pieces: int) -> None:
         """Calls ``work`` once for every piece, in lanes at once, and returns when all have ended.
@@ -45,7 +75,7 @@ class Lanes:
             Exception: The first that a piece has raised, when all that were begun have ended; no other is begun then.
         """
         job = _Job(work, pieces)
-        if self.count > 1 and pieces > 1:
+        if self.active > 1 and pieces > 1:
             if not self._workers:
                 self._start()
             for tasks in self._workers:

@@ -290,6 +290,25 @@ def test_nobody_waits_for_a_lane_that_has_no_piece():
     assert sorted(taken[4:]) == [0, 1]
 
 
+def test_the_faster_number_of_lanes_is_taken_and_the_other_looked_at_again(monkeypatch):
+    lanes, now, taken = Lanes(2), [0.0], []
+    monkeypatch.setattr("headctl.ppo.lanes.time.perf_counter", lambda: now[0])
+    seconds = {1: 1.0, 2: 3.0}  # somebody else has the second core
+    for _ in range(300):
+        lanes.choose()
+        taken.append(lanes.active)
+        now[0] += seconds[lanes.active]
+        lanes.chosen_did(100)
+        if len(taken) == 150:
+            seconds[2] = 0.6  # and leaves it
+    assert taken[:2] == [2, 1]
+    assert 2 <= taken[2:150].count(2) <= 3
+    assert taken[-40:].count(1) <= 1
+    alone = Lanes(1)
+    alone.choose()
+    assert alone.active == 1
+
+
 def test_what_a_piece_raises_arrives_when_all_that_were_begun_have_ended():
     lanes, ended, together = Lanes(2), [], threading.Barrier(2)
 
