@@ -42,7 +42,8 @@ class Lanes:
         self.count = self.active = count
         self._workers: list[queue.SimpleQueue[_Job | None]] = []
         self._took: dict[int, float] = {}
-        self._chosen, self._started = 0, 0.0
+        self._chosen = self._last = 0
+        self._started = 0.0
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_workers": []}  # threads stay where they are
@@ -63,8 +64,10 @@ class Lanes:
         if self.count == 1 or not rows:
             return
         took = (time.perf_counter() - self._started) / rows
-        before = self._took.get(self.active, took)
+        # What was measured some time ago says nothing any more.
+        before = self._took[self.active] if self.active == self._last else took
         self._took[self.active] = before + _WEIGHT * (took - before)
+        self._last = self.active
 
     def run(self, work: Work, pieces: int) -> None:
         """Calls ``work`` once for every piece, in lanes at once, and returns when all have ended.
