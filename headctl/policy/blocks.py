@@ -19,8 +19,8 @@ import warp as wp
 from headctl.policy.parts import BIT, CHOICE, GAUSSIAN, Parts
 
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
-# pyright: reportInvalidTypeForm=false, reportCallIssue=false, reportArgumentType=false
-# ruff: noqa: FBT001, PLR0917, ARG001  - that language has no keyword arguments, and it is C++ that reads these
+# pyright: reportInvalidTypeForm=false, reportCallIssue=false, reportArgumentType=false, reportGeneralTypeIssues=false
+# ruff: noqa: FBT001, PLR0917  - that language has no keyword arguments, and it is C++ that reads these
 
 ROWS = 16
 """Rows of a block: two vectors of eight."""
@@ -31,10 +31,12 @@ OPTIONS = {
 }
 """Module options of the kernels that call these functions; a product and a sum are rounded once."""
 
-MATH = f"""
+MATH = (
+    f"""
 constexpr int L = {ROWS};
 constexpr float LOWEST = -3.4028234663852886e38f;
-""" + """// exp_of and log_of of headctl.policy.elementary. NaN stays.
+"""
+    """// exp_of and log_of of headctl.policy.elementary. NaN stays.
 auto exp_of = [](float x) {
     float safe = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
     safe = x == x ? safe : 0.0f;
@@ -56,6 +58,7 @@ auto log_of = [](float x) {
     return x == x ? r + (p - 2.1219444e-4f * e - 0.5f * z) + 0.693359375f * e : x;
 };
 """
+)
 """Numbers of rows and functions, for this and other C++."""
 
 _COMMON = f"""{MATH}
@@ -279,7 +282,6 @@ def tell_part_of_rows(
         capacities: Added to ``[H, B]``.
         choice: Set to 1 where there was a choice ``[H, B]``.
     """
-    ...
 
 
 _CHOICE_GRADIENT = """
@@ -380,4 +382,3 @@ def part_gradient_of_rows(
         slopes: The first row is the slope of the log-ratio ``[2, B]``.
         gradient: Written ``[P, B]``.
     """
-    ...

@@ -328,7 +328,7 @@ def launch(kernel: Any, rows: int, arguments: list[Any], device: torch.device) -
 
 
 class Recorded:
-    """A kernel of the CPU to be called again and again with the same arguments but for the first ones, which are numbers.
+    """A kernel of the CPU, to be called again and again with the same arguments but for the first ones: numbers.
 
     Packing all arguments anew takes several times as long as the call.
     """

@@ -14,7 +14,7 @@ from headctl.policy.blocks import OPTIONS
 
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 # pyright: reportInvalidTypeForm=false, reportCallIssue=false, reportArgumentType=false
-# ruff: noqa: PLR0917, ARG001  - that language has no keyword arguments, and it is C++ that reads these
+# ruff: noqa: PLR0917  - that language has no keyword arguments, and it is C++ that reads these
 wp.set_module_options(OPTIONS)
 
 KINDS: dict[type[nn.Module], int] = {Tanh: 0, nn.ReLU: 1}
@@ -22,8 +22,8 @@ KINDS: dict[type[nn.Module], int] = {Tanh: 0, nn.ReLU: 1}
 
 _COMMON = """
 const int width = values.shape[1];
-// 1 - 2 / (1 + exp(2 x)), as headctl.policy.activations has it: by the very operations of torch's sigmoid, whose exponential
-// is SLEEF's expf. What torch has computed in a rollout comes out again.
+// 1 - 2 / (1 + exp(2 x)), as headctl.policy.activations has it: by the very operations of torch's sigmoid, whose
+// exponential is SLEEF's expf. What torch has computed in a rollout comes out again.
 auto tanh_of = [](float x) {
     float t = 2.0f * x;
     t = t < -80.0f ? -80.0f : (t > 80.0f ? 80.0f : t);  // nothing changes beyond

@@ -1,16 +1,16 @@
 """Loss and gradient of a minibatch without a graph: products into memory that is kept, activations in place.
 
 autograd allocates every intermediate result anew, and takes each operation over all rows before the next one, so that
-hardly anything is still in the cache when it is needed again. Here a piece of some thousand rows goes through the whole
-network, the loss, and back; several lanes do so at once with different pieces. Every piece leaves a gradient of its own,
-and these are added up in their order: the result is the same for any number of lanes.
+hardly anything is still in the cache when it is needed again. Here a piece of a thousand rows goes through the whole
+network, the loss, and back; several lanes do so at once with different pieces. Every piece leaves a gradient of its
+own, and these are added up in their order: the result is the same for any number of lanes.
 
 For policies of fully connected layers with fused heads, on the CPU. Everybody else goes through autograd, which is the
 reference: a test holds both to the same terms and gradients.
 
-Shapes: B rows of a minibatch, S rows of the rollout, F features, W widths, H heads, P outputs for the heads. Outputs and
-what belongs to the heads lie with the rows side by side, ``[P + 1, B]`` and ``[H, B]``: the kernels take them block by
-block, and MKL's product with so few outputs is a fifth faster that way round.
+Shapes: B rows of a minibatch, S rows of the rollout, F features, W widths, H heads, P outputs for the heads. Outputs
+and what belongs to the heads lie with the rows side by side, ``[P + 1, B]`` and ``[H, B]``: the kernels take them block
+by block, and MKL's product with so few outputs is a fifth faster that way round.
 """
 
 from collections.abc import Callable
@@ -116,7 +116,7 @@ class ByHand:
         def work(lane: int, number: int) -> None:
             piece = pieces[number]
             start, stop = piece.start, piece.stop
-            torch.index_select(table.observation, 0, piece.index, out=piece.layers[0])
+            torch.index_select(table.observation, 0, piece.chosen, out=piece.layers[0])
             for place, activate in enumerate(memory.activate[lane]):
                 torch.mm(piece.layers[place], self._across[place], out=piece.layers[place + 1])
                 activate(start, stop)

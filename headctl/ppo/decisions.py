@@ -5,8 +5,6 @@ For the policies of :mod:`headctl.ppo.by_hand`; the arithmetic is the same, so t
 Shapes: T steps, R rows, S = T R, F features, P outputs for the heads.
 """
 
-from typing import Any
-
 import torch
 import warp as wp
 from torch import Tensor, nn

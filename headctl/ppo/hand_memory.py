@@ -31,8 +31,9 @@ class Layer(NamedTuple):
 
     @property
     def turned(self) -> bool:
-        """Whether the gradient of the weights is made as ``[F, W]``: with fewer inputs than outputs MKL takes two thirds
-        of the time for the product that way round.
+        """Whether the gradient of the weights is made as ``[F, W]``.
+
+        With fewer inputs than outputs MKL takes two thirds of the time for the product that way round.
         """
         return self.weight.shape[1] < self.weight.shape[0]
 
@@ -51,8 +52,8 @@ class Piece(NamedTuple):
 
     start: int
     stop: int
-    index: Tensor
-    """``[M]``."""
+    chosen: Tensor
+    """Which rows of the rollout ``[M]``."""
     layers: list[Tensor]
     """Input and results of the hidden layers, ``[M, F]`` and ``[M, W]``."""
     turned: list[Tensor]
@@ -107,7 +108,7 @@ class Memory:
         return Piece(
             start=start,
             stop=stop,
-            index=self.index[start:stop],
+            chosen=self.index[start:stop],
             layers=layers,
             turned=[each.t() for each in layers],
             outputs=outputs,
@@ -146,8 +147,8 @@ def make_memory(layers: Sequence[Layer], heads: int, *, rows: int, longest: int,
     """
     widths = [len(layer.bias) for layer in layers[:-1]]
     columns = len(layers[-1].bias) - 1
-    # A few columns more: were their number a power of two, the same rows of all outputs would fight for one place in the
-    # cache.
+    # A few columns more: were their number a power of two, the same rows of all outputs would fight for one place in
+    # the cache.
     width = whole(rows) + ROWS
     results = [torch.empty(rows, size) for size in (layers[0].weight.shape[1], *widths)]
     back = [[torch.empty(longest, size) for size in widths] for _ in range(lanes)]
@@ -170,7 +171,9 @@ def make_memory(layers: Sequence[Layer], heads: int, *, rows: int, longest: int,
         layers=results,
         back=back,
         slots=slots,
-        activate=[[Recorded(activate_rows, [0, 0, layer.kind, layer.bias, made]) for layer, made, _ in hidden] for _ in back],
+        activate=[
+            [Recorded(activate_rows, [0, 0, layer.kind, layer.bias, made]) for layer, made, _ in hidden] for _ in back
+        ],
         slope_of=[
             [
                 Recorded(slope_of_rows, [0, 0, 0, layer.kind, made, room, slot.bias])

@@ -45,7 +45,7 @@ class HandStep:
         self._hand, self._gradients, self._optimizer = hand, gradients, optimizer
         self._controller, self._options = controller, options
 
-    def take(self, drawn: Drawn, pulls: list[list[torch.Tensor]] | None = None) -> list[float]:
+    def take(self, drawn: Drawn, pulls: list[torch.Tensor] | None = None) -> list[float]:
         """Takes one step of the optimiser and one of the controller, unless a term is not finite.
 
         The controller's clock is as the caller has set it.
@@ -61,7 +61,7 @@ class HandStep:
         options, controller, size = self._options, self._controller, len(drawn.chosen)
         sums, weight, log_prob, _ = self._hand.forward(drawn.table, drawn.chosen, clip=options.clip_coef)
         if pulls is not None:
-            pulls.append(self._hand.pulls(drawn, controller.bonus_factor))
+            pulls.extend(self._hand.pulls(drawn, controller.bonus_factor))
         seen = sums[len(SUMS) :].view(4, -1)
         surrogate, squares, divergence, clipped, joint, alive, *per_head = sums.tolist()
         living, heads = max(alive, 1.0), seen.shape[1]
@@ -78,7 +78,10 @@ class HandStep:
         slopes = (-1.0 / living, options.value_coef / living, *(-factor for factor in factors))
         self._hand.backward(size, torch.tensor(slopes))
         grad_norm = self._gradients.clip_by_host(options.max_grad_norm)
-        broken = [not math.isfinite(term) for term in (0.0, math.fsum(per_head[: 3 * heads]), policy, value, bonus, 0.0, grad_norm)]
+        broken = [
+            not math.isfinite(term)
+            for term in (0.0, math.fsum(per_head[: 3 * heads]), policy, value, bonus, 0.0, grad_norm)
+        ]
         hold = None
         if any(broken):
             broken[0] = not math.isfinite(float(torch.where(weight > 0, log_prob, 0.0).sum()))

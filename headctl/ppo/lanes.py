@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
@@ -45,7 +46,7 @@ class Lanes:
         self._chosen = self._last = 0
         self._started = 0.0
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_workers": []}  # threads stay where they are
 
     def choose(self) -> None:

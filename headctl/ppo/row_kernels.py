@@ -15,7 +15,7 @@ from headctl.policy.parts import Parts
 # Kernels are written in Warp's language, which only looks like Python: Warp's own compiler checks their types.
 # pyright: reportInvalidTypeForm=false, reportIndexIssue=false, reportCallIssue=false, reportArgumentType=false
 # pyright: reportOperatorIssue=false, reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
-# ruff: noqa: PLR0917, UP018  - that language has no keyword arguments, and loops change ``float()``s
+# ruff: noqa: PLR0917  - that language has no keyword arguments
 wp.set_module_options(OPTIONS)
 
 SUMS = ("surrogate", "squares", "kl", "clipped", "joint", "alive")
@@ -62,7 +62,9 @@ class Work:
     slope: wp.array2d(dtype=wp.float32)
     """Derivatives of the surrogate by the log-ratio, and of the value loss by the value ``[2, B]``."""
     sums: wp.array2d(dtype=wp.float32)
-    """Per group of rows, ``SUMS`` and then weighted entropies, capacities, weights and rows per head ``[G, 6 + 4 H]``."""
+    """Per group of rows, ``SUMS``, and then weighted entropies, capacities, weights and rows per head
+    ``[G, 6 + 4 H]``.
+    """
 
 
 @wp.func_native(
@@ -154,7 +156,6 @@ def weigh_rows(
         stored: As there.
         work: As there.
     """
-    ...
 
 
 @wp.kernel

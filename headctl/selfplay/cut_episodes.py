@@ -34,7 +34,9 @@ class CutEpisodes:
         self._truncated = torch.zeros(kept, rows, dtype=torch.bool, device=self._final.device)
         self._first = self._count = 0
 
-    def note(self, step: int, truncated: Tensor, final: Tensor, rows: Tensor | None, state: Tensor | None = None) -> None:
+    def note(
+        self, step: int, truncated: Tensor, final: Tensor, rows: Tensor | None, state: Tensor | None = None
+    ) -> None:
         """Keeps the end of a step.
 
         Args:

@@ -52,7 +52,10 @@ def test_where_every_minibatch_is_broken_nothing_moves():
     learner = make_learner(heads=HEADS)
     rollout = play(learner.policy)
     before = state_of(learner)
-    with nan_in("policy_loss", range(1, 1000)), pytest.raises(NonFiniteError, match="policy_loss was not finite in every"):
+    with (
+        nan_in("policy_loss", range(1, 1000)),
+        pytest.raises(NonFiniteError, match="policy_loss was not finite in every"),
+    ):
         learner.update(rollout, torch.zeros(ROWS), 0.1)
     assert same(learner, before[:-2])
     assert torch.equal(learner.controller.alpha, before[-1])
