@@ -69,7 +69,7 @@ class ByHand:
         shapes = [layer.weight.shape for layer in linear]
         shapes.append(torch.Size((policy.action_heads.num_params + 1, linear[-1].out_features)))
         self._layers = [Layer(*both, kind) for both, kind in zip(cut(flat, shapes), kinds, strict=True)]
-        self._gradients = cut(gradients.flat, shapes)
+        self._gradient = gradients.flat
         self._across = [layer.weight.t() for layer in self._layers]
         self._memory: Memory | None = None
         self._cut: dict[int, list[Piece]] = {}
@@ -157,10 +157,11 @@ class ByHand:
                     memory.slope_of[lane][place - 1](start, stop, number)
 
         self._lanes.run(work, len(pieces))
-        for layer, slot, (weight, bias) in zip(self._layers, memory.slots, self._gradients, strict=True):
-            summed = slot.weight[: len(pieces)].sum(0)
-            weight.add_(summed.t() if layer.turned else summed)
-            bias.add_(slot.bias[: len(pieces)].sum(0))
+        torch.sum(memory.gradients[: len(pieces)], 0, out=memory.summed)
+        for layer, weight in zip(self._layers, memory.summed_weights, strict=True):
+            if layer.turned:
+                weight.view(layer.weight.shape).copy_(weight.t().contiguous())
+        self._gradient.add_(memory.summed)
         self._lanes.chosen_did(rows)
 
     def pulls(self, drawn: Drawn, factor: Callable[[Tensor, float], Tensor]) -> list[Tensor]:

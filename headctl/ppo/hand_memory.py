@@ -5,6 +5,7 @@ Shapes: B rows of a minibatch, F features, W widths, H heads, P outputs for the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -80,8 +81,14 @@ class Memory:
     """Input ``[B, F]`` and results of the hidden layers ``[B, W]``."""
     back: list[list[Tensor]]
     """Per lane, room for the gradients of a piece at each of them, but the input."""
+    gradients: Tensor
+    """One per piece, with the parameters as :func:`cut` wants them ``[I, N]``."""
     slots: list[Slot]
-    """Per layer."""
+    """Per layer, views of them."""
+    summed: Tensor
+    """Room for their sum ``[N]``."""
+    summed_weights: list[Tensor]
+    """Per layer, the weights' part of it."""
     activate: list[list[Recorded]]
     """Per lane and hidden layer, the call of ``activate_rows``."""
     slope_of: list[list[Recorded]]
@@ -124,13 +131,20 @@ def whole(rows: int) -> int:
     return -(-rows // GROUP) * GROUP
 
 
-def cut(flat: Tensor, shapes: Sequence[torch.Size]) -> list[tuple[Tensor, Tensor]]:
-    """Returns weight and bias of every layer as views of memory ``[..., N]`` in which they follow each other."""
+def cut(flat: Tensor, shapes: Sequence[torch.Size], turned: Sequence[bool] = ()) -> list[tuple[Tensor, Tensor]]:
+    """Returns weight and bias of every layer as views of memory ``[..., N]`` in which they follow each other.
+
+    Args:
+        flat: The memory.
+        shapes: Of the weights, ``[W, F]``.
+        turned: Whose weights lie there as ``[F, W]``; empty: nobody's.
+    """
     sizes = [size for shape in shapes for size in (shape.numel(), shape[0])]
     parts = flat.split(sizes, dim=-1)
+    lying = [tuple(shape)[::-1] if turn else tuple(shape) for shape, turn in zip_longest(shapes, turned)]
     return [
-        (weight.unflatten(-1, tuple(shape)), bias)
-        for shape, weight, bias in zip(shapes, parts[::2], parts[1::2], strict=True)
+        (weight.unflatten(-1, shape), bias)
+        for shape, weight, bias in zip(lying, parts[::2], parts[1::2], strict=True)
     ]
 
 
@@ -152,11 +166,10 @@ def make_memory(layers: Sequence[Layer], heads: int, *, rows: int, longest: int,
     width = whole(rows) + ROWS
     results = [torch.empty(rows, size) for size in (layers[0].weight.shape[1], *widths)]
     back = [[torch.empty(longest, size) for size in widths] for _ in range(lanes)]
-    shapes = [layer.weight.shape[::-1] if layer.turned else layer.weight.shape for layer in layers]
-    slots = [
-        Slot(torch.zeros(pieces, *shape), torch.zeros(pieces, len(layer.bias)))
-        for shape, layer in zip(shapes, layers, strict=True)
-    ]
+    shapes, turned = [layer.weight.shape for layer in layers], [layer.turned for layer in layers]
+    summed = torch.empty(sum(layer.weight.numel() + len(layer.bias) for layer in layers))
+    gradients = torch.empty(pieces, len(summed))
+    slots = [Slot(*both) for both in cut(gradients, shapes, turned)]
     hidden = list(zip(layers[:-1], results[1:], slots[:-1], strict=True))
     named = {name: torch.empty(columns, width) for name in ("first", "second")}
     named |= {name: torch.empty(heads, width) for name in ("entropy", "capacity", "weight", "log_prob")}
@@ -170,7 +183,10 @@ def make_memory(layers: Sequence[Layer], heads: int, *, rows: int, longest: int,
         pieces=pieces,
         layers=results,
         back=back,
+        gradients=gradients,
         slots=slots,
+        summed=summed,
+        summed_weights=[weight for weight, _ in cut(summed, shapes, turned)],
         activate=[
             [Recorded(activate_rows, [0, 0, layer.kind, layer.bias, made]) for layer, made, _ in hidden] for _ in back
         ],
