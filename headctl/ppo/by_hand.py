@@ -32,9 +32,11 @@ from headctl.ppo.lanes import Lanes
 from headctl.ppo.rollout import Drawn, Table
 from headctl.ppo.row_kernels import Stored, Work, gradient_of_rows, loss_of_rows
 
-_PIECE = 1024
-"""Rows that go through the network at once, at most: a few groups. Fewer rows of a piece fit the cache better, and pay
-more for the calls."""
+_PIECE = 2048
+"""Rows that go through the network at once, at most: whole groups. With fewer they fit the cache better and pay more for
+the calls, which is worse."""
+_SHARED = 512
+"""Rows from which on there is a second piece for a second lane, though one would do."""
 
 
 class _Calls(NamedTuple):
@@ -241,7 +243,7 @@ class ByHand:
 def _edges(rows: int) -> list[tuple[int, int]]:
     """Returns the rows of every piece, from and to; each begins with a group, and all are nearly as long."""
     groups = whole(rows) // GROUP
-    count = -(-groups // max(1, _PIECE // GROUP))
+    count = max(-(-groups // max(1, _PIECE // GROUP)), 1 if rows < _SHARED else 2)
     edges = [groups * each // count * GROUP for each in range(count + 1)]
     return [(start, min(stop, rows)) for start, stop in pairwise(edges)]
 
