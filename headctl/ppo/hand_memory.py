@@ -143,8 +143,7 @@ def cut(flat: Tensor, shapes: Sequence[torch.Size], turned: Sequence[bool] = ())
     parts = flat.split(sizes, dim=-1)
     lying = [tuple(shape)[::-1] if turn else tuple(shape) for shape, turn in zip_longest(shapes, turned)]
     return [
-        (weight.unflatten(-1, shape), bias)
-        for shape, weight, bias in zip(lying, parts[::2], parts[1::2], strict=True)
+        (weight.unflatten(-1, shape), bias) for shape, weight, bias in zip(lying, parts[::2], parts[1::2], strict=True)
     ]
 
 

@@ -101,6 +101,36 @@ def test_terms_and_gradients_are_those_of_autograd(monkeypatch, activation, dead
         torch.testing.assert_close(slope, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_heads_with_a_probability_floor_and_far_logits_too(scale):
+    """Every discrete kind with a floor; with logits so far apart that most probabilities are 0."""
+    floors = {name: {"alpha": 0.1, "probability_floor": 0.1} for name in ("bits", "maneuver", "switches", "weapon")}
+    learner, other = (make_learner(heads=floors | {"params": {"alpha": 0.1}}, seed=seed) for seed in (0, 5))
+    with torch.no_grad():
+        learner.policy.actor.weight.mul_(scale)
+    rollout = play(other.policy)
+    for drawn, copied in pairs_of(rollout):
+        losses, kept, slope = outcome(learner, drawn)
+        right, expected, wanted = outcome(learner, copied)
+        for term in ("policy", "value", "bonus", "joint_entropy"):
+            torch.testing.assert_close(getattr(losses, term), getattr(right, term), rtol=1e-5, atol=1e-5, msg=term)
+        torch.testing.assert_close(kept[0], expected[0], rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(slope, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
+
+
+def test_a_row_of_which_nothing_is_legal_tells_what_the_reference_does():
+    learner = make_learner()
+    rollout = play(make_learner(seed=5).policy)
+    rollout.masks["weapon"][:, ::3] = False
+    assert not rollout.masks["weapon"].any(-1)[:, ::3].any()
+    rollout.choice[:, ::3, list(learner.policy.action_heads.names).index("weapon")] = 0.0
+    for drawn, copied in pairs_of(rollout):
+        _, kept, slope = outcome(learner, drawn)
+        _, expected, wanted = outcome(learner, copied)
+        torch.testing.assert_close(kept[3], expected[3], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(slope, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_the_bits_of_a_gradient_do_not_depend_on_the_lanes(monkeypatch):
     monkeypatch.setattr(by_hand, "_PIECE", 64)
     found = []
