@@ -33,8 +33,8 @@ from headctl.ppo.rollout import Drawn, Table
 from headctl.ppo.row_kernels import Stored, Work, gradient_of_rows, loss_of_rows
 
 _PIECE = 2048
-"""Rows that go through the network at once, at most: whole groups. With fewer they fit the cache better and pay more for
-the calls, which is worse."""
+"""Rows that go through the network at once, at most: whole groups. Fewer fit the cache better and pay more for the
+calls, which is worse."""
 _SHARED = 512
 """Rows from which on there is a second piece for a second lane, though one would do."""
 
