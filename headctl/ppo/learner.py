@@ -300,7 +300,8 @@ class PPOLearner:
             told = self._descend(losses, progress)
         if pulls:
             total = None if self._group is None else self._total
-            shares |= gradient_shares(self.policy.action_heads.heads, *pulls, total)
+            of_policy, of_bonus = pulls
+            shares |= gradient_shares(self.policy.action_heads.heads, of_policy, of_bonus, total)
         return told
 
     def _descend(self, losses: Losses, progress: float) -> Tensor:
