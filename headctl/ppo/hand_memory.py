@@ -34,7 +34,8 @@ class Layer(NamedTuple):
     def turned(self) -> bool:
         """Whether the gradient of the weights is made as ``[F, W]``.
 
-        With fewer inputs than outputs, though not with one, MKL takes two thirds of the time for the product that way round.
+        With fewer inputs than outputs, though not with one, MKL takes two thirds of the time for the product that way
+        round.
         """
         return 1 < self.weight.shape[1] < self.weight.shape[0]
 
