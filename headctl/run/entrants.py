@@ -24,6 +24,7 @@ from headctl.run.checkpoint import (
 from headctl.run.config import RunConfig, load_config
 from headctl.run.folder import CONFIG_FILE, RunFolderError, check_run_folder, is_run_folder
 from headctl.run.formats import migrated
+from headctl.run.matches import GameMaker
 from headctl.run.report import RunReader
 from headctl.run.scheme import check_scheme
 from headctl.selfplay.catalog import make
@@ -98,8 +99,7 @@ class Lobby:
 
     def make_game(self, num_games: int, seed: int) -> VectorGame:
         """Makes a batch of games as they are evaluated."""
-        config = self.config
-        return make(config.game.name, config.evaluation_options, num_games=num_games, seed=seed, gamma=config.ppo.gamma)
+        return GameMaker(self.config, torch.device("cpu")).evaluated(num_games, seed)
 
     def entrants(self, names: list[str], *, greedy: bool | None = None) -> dict[str, Entrant]:
         """Returns the players of these names, by label.

@@ -99,3 +99,11 @@ def test_a_tournament_takes_the_same_choice(hand):
         (result,) = play_round_robin(lobby.make_game, entrants, [(0, 1)], games=60, seed=1)
         alike = {result.result.wins, result.result.losses, result.result.draws}
         assert (alike == {0, 60}) is most_likely or (alike == {0, 30}) is most_likely
+
+
+@pytest.mark.parametrize(("batched", "kind"), [("true", "FaceBatch"), ("false", "ParallelEnvGame")])
+def test_matches_are_of_the_game_as_the_configuration_has_it(batched, kind):
+    """A PettingZoo game that offers a batch of itself is played as such unless ``game.batched`` says otherwise."""
+    game = "name: 'headctl_envs.dogfight_v0:parallel_env', options: {missiles: 0, flares: 0}"
+    config = parse_config(f"game: {{{game}, batched: {batched}}}")
+    assert type(Lobby(config, "config.yaml").make_game(2, 1)).__name__ == kind

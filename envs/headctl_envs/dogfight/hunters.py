@@ -44,14 +44,20 @@ ACE_FIRE_SHARE = wp.constant(0.02)
 NOTCH_S = wp.constant(12.0)
 SHORT_S = wp.constant(4.0)
 """A missile between these two is put abeam: nearer, there is no time left for it."""
-SLOW = wp.constant(140.0)
+SLOW = wp.constant(185.0)
+"""The energy floor in m/s: slower, the fighter turns as softly as its maneuvers allow, unless its nose is nearly on."""
+LAUNCH_SHARE = wp.constant(0.7)
+"""A missile leaves inside this share of its reach."""
+SIGHTS_RAD = wp.constant(0.06)
+SIGHTS_M = wp.constant(800.0)
+"""Who is behind, nearer than this and with his nose within that angle may hit in the next moment."""
 JINK_S = wp.constant(0.8)
 
 
 @wp.func
 def in_his_sights(view: Sight, back: Sight) -> bool:
     """Whether the enemy is behind and may hit in the next moment."""
-    return view.ata > 1.2 and back.ata < 0.12 and view.range < 1100.0
+    return view.ata > 1.2 and back.ata < SIGHTS_RAD and view.range < SIGHTS_M
 
 
 @wp.func
@@ -96,7 +102,7 @@ def hunter(
     flare_at = wp.where(which == ACE, ACE_FLARE_S, FIGHTER_FLARE_S)
     share = wp.where(which == ACE, ACE_FIRE_SHARE, FIGHTER_FIRE_SHARE)
     salvo = wp.where(which == ACE, 1, 0)
-    weapon = weapon_choice(world, rules, n, s, threat, flare_at, 0.6, share, salvo)
+    weapon = weapon_choice(world, rules, n, s, threat, flare_at, LAUNCH_SHARE, share, salvo)
     answer = wp.vec4(0.0, 0.0, 0.0, 0.0)
     if sinking(own, rules, available) and frame.forward[2] > -0.1:
         answer = level_out(world, frame)
