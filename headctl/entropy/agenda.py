@@ -87,13 +87,10 @@ class Agenda:
             ValueError: A progress outside [0, 1], or a reading that is negative or not finite.
         """
         clock = self.clock
-        moved = {
-            name: _reading(name, reading)
-            for name, reading in readings.items()
-            if reading is not None and reading != getattr(clock, name)
-        }
-        if not moved:
+        given = {name: reading for name, reading in readings.items() if reading is not None}
+        if all(reading == getattr(clock, name) for name, reading in given.items()):
             return False
+        moved = {name: _reading(name, reading) for name, reading in given.items()}
         heat = self.heat
         self.clock = replace(clock, **moved)
         return not self._constant or self.heat != heat

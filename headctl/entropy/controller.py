@@ -100,10 +100,12 @@ class MultiHeadEntropyController:
         self.alpha = vector([s.alpha_init for s in specs])
         self.log_alpha = self.alpha.log()
         self._sums = torch.zeros(4, len(specs), device=device)
+        self._reached_and_span = torch.zeros(2, len(specs), device=device)
         self._view_sums()
         # Constants as tensors: a number in an expression would be made into one at every call.
-        self._impossible = torch.full((len(specs),), _IMPOSSIBLE, device=device)
+        self._impossible = torch.full((len(specs),), _IMPOSSIBLE**2, device=device)
         self._zero, self._one = torch.zeros(len(specs), device=device), torch.ones(len(specs), device=device)
+        self._true = torch.ones(len(specs), dtype=torch.bool, device=device)
         self._processes = 1 if self._group is None else distributed.get_world_size(self._group)
         signed, learned = [s.alpha_min < 0.0 for s in specs], [s.target is not None for s in specs]
         self._monitor = HeadMonitor(signed=signed, learned=learned, device=device)
@@ -112,8 +114,9 @@ class MultiHeadEntropyController:
         self._prescribe()
 
     def _view_sums(self) -> None:
-        """Makes the views of the sums that every step needs: making one takes as long as an addition."""
+        """Makes the views that every step needs: making one takes as long as an addition."""
         self._entropy_and_capacity, self._capacity_sum, self._weight_sum = self._sums[:2], self._sums[1], self._sums[2]
+        self._reached, self._span = self._reached_and_span.unbind()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -244,10 +247,12 @@ class MultiHeadEntropyController:
         self._over_processes(self._sums)
         if hold is not None:
             self._sums.masked_fill_(hold, 0.0)  # no head is measured then
-        reached, span = torch.addcmul(self._entropy_and_capacity, self._weight_sum, self._minus_floor).unbind()
+        torch.addcmul(self._entropy_and_capacity, self._weight_sum, self._minus_floor, out=self._reached_and_span)
+        reached, span = self._reached, self._span
         target, beyond = self._demand.fractions(self._capacity_sum, self._weight_sum, span)
         difference = torch.addcdiv(target, reached, span, value=-1.0)
-        measured = difference.abs() < self._impossible  # false for NaN and for sums with a gap in them
+        # Squared like this, since that is no operation of a further kind; false for NaN and sums with a gap in them.
+        measured = torch.addcmul(self._zero, difference, difference) < self._impossible
         error = torch.where(measured, difference, self._zero)
         risen = torch.addcmul(self.log_alpha, self._laws.gain_integral, error)
         if self._laws.adam is not None:
@@ -256,7 +261,7 @@ class MultiHeadEntropyController:
         self.log_alpha = moved.log_alpha
         self.alpha = torch.where(measured, moved.alpha, self.alpha)
         # A weight that is NaN is no reason to call a head inactive.
-        skipped = ~(measured | (span <= self._zero))
+        skipped = measured < ((span <= self._zero) < self._true)
         self._monitor.record(self._sums, moved, self.alpha, skipped=skipped, beyond=beyond, hold=hold)
         self._sums.zero_()
 

@@ -35,7 +35,6 @@ class Demand:
         self._alphas: dict[str, float] = {}
         self._heat = 0.0
         self._zero = torch.zeros_like(floor)
-        self._nowhere = torch.zeros_like(floor, dtype=torch.bool)
         self._highest = torch.full_like(floor, FRACTION_MAX)
         self.prescribed: Tensor | None = None
         self._send(agenda.targets())
@@ -71,7 +70,7 @@ class Demand:
             given = [alphas.get(name, math.nan) for name in self._agenda.specs]
             self.prescribed = torch.tensor(given, dtype=torch.float32, device=self._floor.device)
 
-    def fractions(self, capacity_sum: Tensor, weight_sum: Tensor, span: Tensor) -> tuple[Tensor, Tensor]:
+    def fractions(self, capacity_sum: Tensor, weight_sum: Tensor, span: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns the targets as fractions of what the heads could reach, and where they are beyond it.
 
         Args:
@@ -80,10 +79,11 @@ class Demand:
             span: ``capacity_sum - floor * weight_sum``, the measured range ``[H]``.
 
         Returns:
-            Fractions in [0, 0.98], NaN for a head without a range in another unit than the fraction; bool. ``[H]``.
+            Fractions in [0, 0.98], NaN for a head without a range in another unit than the fraction; bool, ``None``
+            where every unit is the fraction: none is beyond. ``[H]``.
         """
         if self._offset is None:
-            return self._share, self._nowhere
+            return self._share, None
         offset = self._offset
         if self._epsilon is not None:
             spread = self._epsilon * torch.expm1(capacity_sum / weight_sum).log()

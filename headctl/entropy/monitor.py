@@ -150,10 +150,18 @@ class HeadMonitor:
             learned: Per head, whether alpha is learned.
             device: Where the sums live.
         """
-        self._zero = torch.zeros(len(signed), device=device)
-        self._always = torch.ones(len(signed), dtype=torch.bool, device=device)
+        self._zero, self._one = torch.zeros(len(signed), device=device), torch.ones(len(signed), device=device)
         self._window = torch.zeros(len(fields(Window)), len(signed), device=device)
+        self._view_window()
         self.keepers = [StatusKeeper(signed=s, learned=k) for s, k in zip(signed, learned, strict=True)]
+
+    def _view_window(self) -> None:
+        """Makes the views that every update needs."""
+        self._sums, self._rest = self._window[:4], self._window[4:].unbind()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._view_window()  # pickle makes tensors of their own out of views
 
     def record(
         self,
@@ -162,7 +170,7 @@ class HeadMonitor:
         alpha: Tensor,
         *,
         skipped: Tensor,
-        beyond: Tensor,
+        beyond: Tensor | None,
         hold: Tensor | None = None,
     ) -> None:
         """Enters one control update; stays on the device.
@@ -172,15 +180,17 @@ class HeadMonitor:
             moved: What the law did.
             alpha: The coefficients in force ``[H]``.
             skipped: bool ``[H]``, the update met a statistic that is not finite.
-            beyond: bool ``[H]``, the target was more than the head could reach.
+            beyond: bool ``[H]``, the target was more than the head could reach; ``None``: of no head.
             hold: Where true there was no update, and sums are 0; a bool scalar. ``None``: there was.
         """
-        counted = self._always
+        counted = self._one
         if hold is not None:
-            counted, alpha = hold ^ self._always, torch.where(hold, self._zero, alpha)
-        entered = torch.where(skipped, self._zero, sums).view(-1)
-        columns = (entered, alpha, moved.at_lower, moved.at_upper, skipped, beyond, counted)
-        self._window += torch.cat(columns).view_as(self._window)
+            counted, alpha = (torch.where(hold, self._zero, entry) for entry in (self._one, alpha))
+        self._sums.add_(torch.where(skipped, self._zero, sums))
+        columns = (alpha, moved.at_lower, moved.at_upper, skipped, beyond, counted)
+        for total, column in zip(self._rest, columns, strict=True):
+            if column is not None:
+                total.add_(column)
 
     def read(self) -> list[Window] | None:
         """Returns what every head did since the last reading, and begins anew; ``None`` without an update since."""

@@ -317,7 +317,7 @@ class ActionHeads:
         for head in self.heads:
             action = actions[head.name]
             if head.continuous:
-                action = action.masked_fill(action.isnan(), 0.0).clamp(-1.0, 1.0)
+                action = action.nan_to_num(0.0).clamp_(-1.0, 1.0)
                 if head.name in self._scales:
                     low, high = self._scales_of(action.device)[head.name]
                     # Halves of each bound: the width of the largest Boxes is not a float. Rounding must not leave the

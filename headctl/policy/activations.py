@@ -51,10 +51,5 @@ def _tanh(x: Tensor) -> Tensor:
     return torch.add(_ONE, torch.mul(x, -2.0).sigmoid_(), alpha=-2.0)
 
 
-def tanh_of_doubled(doubled: Tensor) -> None:
-    """Makes ``tanh(x)`` of ``-2 x``, in place, by the operations of :class:`Tanh`."""
-    torch.add(_ONE, doubled.sigmoid_(), alpha=-2.0, out=doubled)
-
-
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 """What ``policy.activation`` may be."""

@@ -14,18 +14,20 @@ import warp as wp
 wp.set_module_options({"enable_backward": False})
 
 
-@wp.func
+@wp.func(inline=True)
 def exp_of(x: float) -> float:
     """Exponential function, relative error below 2e-7; ``x`` is clipped to [-87, 88], where float32 ends. NaN stays."""
     safe = wp.clamp(x, -87.0, 88.0)
-    power = wp.floor(safe * 1.4426950 + 0.5)
+    scaled = safe * 1.4426950 + 0.5
+    whole = float(int(scaled))
+    power = wp.where(whole > scaled, whole - 1.0, whole)  # ``wp.floor`` would be a call, which spills all registers
     r = safe - power * 0.693359375 + power * 2.1219444e-4
     p = ((((1.9875691e-4 * r + 1.3981999e-3) * r + 8.3334519e-3) * r + 4.1665796e-2) * r + 0.16666665) * r + 0.5
     value = (p * r * r + r + 1.0) * wp.cast((int(power) + 127) << 23, wp.float32)
     return wp.where(x == x, value, x)  # not ``isnan``, which is a call
 
 
-@wp.func
+@wp.func(inline=True)
 def log_of(x: float) -> float:
     """Natural logarithm of a positive normal number, error below 1e-7 or relative error below 2e-7. NaN stays."""
     bits = wp.cast(x, wp.int32)

@@ -327,6 +327,36 @@ def launch(kernel: Any, rows: int, arguments: list[Any], device: torch.device) -
         wp.launch(kernel, dim=rows, inputs=arguments, device=name)
 
 
+class Recorded:
+    """A kernel of the CPU, to be called again and again with the same arguments but for the first ones: numbers.
+
+    Packing all arguments anew takes several times as long as the call.
+    """
+
+    def __init__(self, kernel: Any, arguments: Sequence[Any]) -> None:
+        """Prepares the call.
+
+        Args:
+            kernel: The kernel.
+            arguments: Its arguments. Tensors are taken as they lie in memory, now and at every call.
+        """
+        prepare(kernel, "cpu")
+        self._arguments = [  # a recorded launch does not keep them alive
+            wp.from_torch(each, requires_grad=False) if isinstance(each, Tensor) else each for each in arguments
+        ]
+        self._threads = 1
+        self._launch: Any = wp.launch(kernel, dim=1, inputs=self._arguments, device="cpu", record_cmd=True)
+
+    def __call__(self, *first: int, threads: int = 1) -> None:
+        """Calls it for so many threads with these as the first arguments."""
+        for place, value in enumerate(first):
+            self._launch.set_param_at_index_from_ctype(place, value)
+        if threads != self._threads:
+            self._threads = threads
+            self._launch.set_dim(threads)
+        self._launch.launch()
+
+
 def _columns(head: Head) -> int:
     return head.action_shape[0] if head.action_shape else 1
 

@@ -21,7 +21,8 @@ from headctl.policy.fused import Masks, PackedActions
 from headctl.policy.recurrent import GatedMemory, Sequences
 from headctl.policy.scaled_critic import ScaledCritic
 
-_CLIP = 10.0
+OBSERVATION_CLIP = 10.0
+"""Normalised observations are clipped to this on both sides."""
 _VARIANCE_FLOOR = 1e-8
 _CONSTANT = 1e-6  # standard deviation relative to the mean below which float32 cannot tell a feature from a constant
 
@@ -68,18 +69,13 @@ class ObservationNormalizer(nn.Module):
         """Returns what :meth:`forward` does with given statistics, which broadcast over the rows."""
         # In place: over a whole rollout every further block of memory costs as much as the arithmetic.
         scale = ObservationNormalizer.scale_of(mean, variance)
-        return (observation - mean).mul_(scale).clamp_(-_CLIP, _CLIP).nan_to_num_(nan=0.0)
+        return (observation - mean).mul_(scale).clamp_(-OBSERVATION_CLIP, OBSERVATION_CLIP).nan_to_num_(nan=0.0)
 
     @staticmethod
     def scale_of(mean: Tensor, variance: Tensor) -> Tensor:
         """Returns what differences from the mean are multiplied by."""
         constant = variance <= (_CONSTANT * mean).square()
         return torch.rsqrt(variance + _VARIANCE_FLOOR).masked_fill(constant, 1.0)
-
-    @staticmethod
-    def normal_into(observation: Tensor, mean: Tensor, scale: Tensor, out: Tensor) -> Tensor:
-        """Does what :meth:`normal` does in memory that is kept, with the scale from :meth:`scale_of`."""
-        return torch.sub(observation, mean, out=out).mul_(scale).clamp_(-_CLIP, _CLIP).nan_to_num_(nan=0.0)
 
     @torch.no_grad()
     def update(self, observation: Tensor, total: Callable[[Tensor], Tensor] | None = None) -> None:

@@ -35,10 +35,10 @@ CHOICE, PART, BIT, GAUSSIAN = range(4)
 _CHOICE = wp.constant(CHOICE)
 _PART = wp.constant(PART)
 _BIT = wp.constant(BIT)
-_LOG_ZERO = wp.constant(wp.float32(-3.4028234663852886e38))
-_LOG_2 = wp.constant(wp.float32(math.log(2.0)))
-_LOG_SQRT_2PI = wp.constant(wp.float32(0.5 * math.log(2.0 * math.pi)))
-_GAUSSIAN_ENTROPY = wp.constant(wp.float32(0.5 * math.log(2.0 * math.pi * math.e)))
+LOG_ZERO = wp.constant(wp.float32(-3.4028234663852886e38))
+LOG_2 = wp.constant(wp.float32(math.log(2.0)))
+LOG_SQRT_2PI = wp.constant(wp.float32(0.5 * math.log(2.0 * math.pi)))
+GAUSSIAN_ENTROPY = wp.constant(wp.float32(0.5 * math.log(2.0 * math.pi * math.e)))
 
 
 @wp.struct
@@ -106,11 +106,11 @@ def tell_choice(
     column = parts.action[part]
     floor = parts.low[part]
     # No branch hangs on what is legal: half of them would be mispredicted.
-    largest = _LOG_ZERO
+    largest = LOG_ZERO
     legal = int(0)
     for k in range(size):
         allowed = is_legal(masks, source, mask, k)
-        logit = wp.where(allowed, params[row, start + k], _LOG_ZERO)
+        logit = wp.where(allowed, params[row, start + k], LOG_ZERO)
         legal += int(allowed)
         largest = wp.max(largest, logit)
         second[row, start + k] = logit
@@ -132,14 +132,14 @@ def tell_choice(
         weight = wp.where(allowed, exp_of(shifted), 0.0)  # NaN, whatever ``max`` has made of it, is in the sum at last
         total += weight
         first[row, start + k] = weight
-        second[row, start + k] = wp.where(allowed, shifted, _LOG_ZERO)
+        second[row, start + k] = wp.where(allowed, shifted, LOG_ZERO)
     log_total = log_of(total)
     scale = 1.0 / total
     entropy = float(0.0)
     for k in range(size):
         prob = first[row, start + k] * scale
         log_prob = second[row, start + k] - log_total
-        log_prob = wp.where(log_prob < _LOG_ZERO, _LOG_ZERO, log_prob)  # logits may differ by more than a float holds
+        log_prob = wp.where(log_prob < LOG_ZERO, LOG_ZERO, log_prob)  # logits may differ by more than a float holds
         first[row, start + k] = prob
         second[row, start + k] = log_prob
         entropy -= prob * log_prob
@@ -196,7 +196,7 @@ def tell_bit(
         if draw:
             numbers[source, column] = wp.int64(0)
         if numbers[source, column] != wp.int64(0):
-            told.log_prob = _LOG_ZERO
+            told.log_prob = LOG_ZERO
         return told
     floor = parts.low[part]
     logit = params[row, start]
@@ -210,8 +210,8 @@ def tell_bit(
     prob = one / total
     log_zero = -largest - log_total
     log_one = logit - largest - log_total
-    if log_one < _LOG_ZERO:
-        log_one = _LOG_ZERO
+    if log_one < LOG_ZERO:
+        log_one = LOG_ZERO
     played_zero = zero / total
     played_one = prob
     if floor > 0.0:
@@ -228,7 +228,7 @@ def tell_bit(
     if numbers[source, column] != wp.int64(0):
         told.log_prob = log_one
     told.entropy = -(played_zero * log_zero + played_one * log_one)
-    told.capacity = _LOG_2
+    told.capacity = LOG_2
     told.choice = 1.0
     first[row, start] = prob
     second[row, start] = log_one - log_zero
@@ -260,8 +260,8 @@ def tell_gaussian(
     if draw:
         reals[source, column] = mean + exp_of(log_std) * normal[source, column]
     scaled = (reals[source, column] - mean) * inverse
-    told.log_prob = -0.5 * scaled * scaled - log_std - _LOG_SQRT_2PI
-    told.entropy = log_std + _GAUSSIAN_ENTROPY
+    told.log_prob = -0.5 * scaled * scaled - log_std - LOG_SQRT_2PI
+    told.entropy = log_std + GAUSSIAN_ENTROPY
     told.capacity = parts.capacity[part]
     told.choice = 1.0
     first[row, mean_column] = scaled

@@ -1,17 +1,19 @@
 """Loss and gradient of a minibatch without a graph: products into memory that is kept, activations in place.
 
 autograd allocates every intermediate result anew, and takes each operation over all rows before the next one, so that
-hardly anything is still in the cache when it is needed again. Here a piece of some thousand rows goes through the whole
-network, the loss, and back; several lanes do so at once with different pieces.
+hardly anything is still in the cache when it is needed again. Here a piece of a thousand rows goes through the whole
+network, the loss, and back; several lanes do so at once with different pieces. Every piece leaves a gradient of its
+own, and these are added up in their order: the result is the same for any number of lanes.
 
 For policies of fully connected layers with fused heads, on the CPU. Everybody else goes through autograd, which is the
 reference: a test holds both to the same terms and gradients.
 
-Shapes: B rows of a minibatch, S rows of the rollout, F features, W widths, H heads, P outputs for the heads.
+Shapes: B rows of a minibatch, S rows of the rollout, F features, W widths, H heads, P outputs for the heads. Outputs
+and what belongs to the heads lie with the rows side by side, ``[P + 1, B]`` and ``[H, B]``: the kernels take them block
+by block, and MKL's product with so few outputs is a fifth faster that way round.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -19,69 +21,32 @@ import torch
 import warp as wp
 from torch import Tensor, nn
 
-from headctl.policy.activations import Tanh, tanh_of_doubled
-from headctl.policy.fused import prepare
+from headctl.policy.blocks import ROWS
+from headctl.policy.fused import Recorded
 from headctl.policy.network import Policy
+from headctl.ppo.activation_kernels import KINDS
 from headctl.ppo.fused_loss import FusedTerms, fused_terms, means_and_bonus
 from headctl.ppo.gradients import FlatGradients
+from headctl.ppo.hand_memory import GROUP, Layer, Memory, Piece, cut, make_memory, whole
 from headctl.ppo.lanes import Lanes
 from headctl.ppo.rollout import Drawn, Table
-from headctl.ppo.row_kernels import SUMS, Stored, Work, gradient_of_rows, loss_of_rows
+from headctl.ppo.row_kernels import Stored, Work, gradient_of_rows, loss_of_rows
 
-_GROUP = 64
-"""Rows per thread of the kernel: sums of floats stay exact enough, and come out the same in whatever order."""
-_PIECE = 1024
-"""Rows that go through the network at once; a multiple of the above."""
-
-
-class _Layer(NamedTuple):
-    """One layer and the memory of its gradient in every lane."""
-
-    weight: Tensor
-    bias: Tensor
-    activation: "Activation"
-    gradients: list[tuple[Tensor, Tensor]]
+_PIECE = 2048
+"""Rows that go through the network at once, at most: whole groups. Fewer fit the cache better and pay more for the
+calls, which is worse."""
+_SHARED = 512
+"""Rows from which on there is a second piece for a second lane, though one would do."""
 
 
-class Activation(NamedTuple):
-    """An activation in place: what it makes of sums, and of a gradient given its own result."""
+class _Calls(NamedTuple):
+    """The calls of the kernels that read a table, one of each per lane, and what they were made for."""
 
-    scale: float
-    """What the sums are multiplied by beforehand, exactly."""
-    forward: Callable[[Tensor], Any]
-    backward: Callable[[Tensor, Tensor], Any]
-
-
-IN_PLACE: dict[type[nn.Module], Activation] = {
-    Tanh: Activation(-2.0, tanh_of_doubled, lambda g, y: torch.ops.aten.tanh_backward.grad_input(g, y, grad_input=g)),
-    nn.ReLU: Activation(
-        1.0,
-        lambda sums: sums.relu_(),
-        lambda g, y: torch.ops.aten.threshold_backward.grad_input(g, y, 0.0, grad_input=g),
-    ),
-    nn.Identity: Activation(1.0, lambda _: None, lambda g, _: g),
-}
-"""By the kind of module; the last one is for the outputs."""
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What a minibatch of up to so many rows is worked on in."""
-
-    size: int
-    layers: list[Tensor]
-    """Input ``[B, F]`` and results of the hidden layers ``[B, W]``."""
-    back: list[list[Tensor]]
-    """Per lane, room for the gradients of a piece at each of them, but the input."""
-    outputs: Tensor
-    weight: Tensor
-    log_prob: Tensor
-    slope: Tensor
-    sums: Tensor
-    index: Tensor
-    index_view: Any
-    work: Any
-    owned: list[Tensor]
+    table: Table
+    memory: Memory
+    clip: float
+    loss: list[Recorded]
+    gradient: list[Recorded]
 
 
 class ByHand:
@@ -94,27 +59,24 @@ class ByHand:
             policy: One that :meth:`knows`.
             flat: Its parameters in one piece of memory, in the order of :func:`headctl.ppo.flat.flat_order`.
             gradients: Their gradients, in the same order.
-            lanes: Who shares the rows.
+            lanes: Who shares the pieces.
         """
         self._lanes = lanes
         heads = policy.action_heads.fused
         assert heads is not None  # noqa: S101 - ``knows`` has been asked
         self._heads = heads
-        self._columns = policy.action_heads.num_params
         self._head_count = len(policy.action_heads.names)
-        # The first lane adds to the gradients themselves, every other one to memory of its own.
-        self._own = [torch.zeros_like(flat) for _ in range(lanes.count - 1)]
-        self._gradient = gradients.flat
         linear = [layer for layer in policy.trunk if isinstance(layer, nn.Linear)]
-        shapes = [(layer.weight.shape, type(policy.trunk[2 * place + 1])) for place, layer in enumerate(linear)]
-        shapes.append((torch.Size((self._columns + 1, linear[-1].out_features)), nn.Identity))
-        spaces = [_cut(space, [shape for shape, _ in shapes]) for space in (flat, self._gradient, *self._own)]
-        self._layers = [
-            _Layer(weight, bias, IN_PLACE[kind], [space[place] for space in spaces[1:]])
-            for place, ((_, kind), (weight, bias)) in enumerate(zip(shapes, spaces[0], strict=True))
-        ]
-        self._memory: _Memory | None = None
+        kinds = [*(KINDS[type(layer)] for layer in policy.trunk if not isinstance(layer, nn.Linear)), -1]
+        shapes = [layer.weight.shape for layer in linear]
+        shapes.append(torch.Size((policy.action_heads.num_params + 1, linear[-1].out_features)))
+        self._layers = [Layer(*both, kind) for both, kind in zip(cut(flat, shapes), kinds, strict=True)]
+        self._gradient = gradients.flat
+        self._across = [layer.weight.t() for layer in self._layers]
+        self._memory: Memory | None = None
+        self._cut: dict[int, list[Piece]] = {}
         self._table: tuple[Table, Any] | None = None
+        self._calls: _Calls | None = None
 
     @staticmethod
     def knows(policy: Policy) -> bool:
@@ -127,7 +89,7 @@ class ByHand:
             and policy.actor.weight.device.type == "cpu"
             and all(parameter.requires_grad for parameter in policy.parameters())
             and all(
-                isinstance(layer, nn.Linear) if place % 2 == 0 else type(layer) in IN_PLACE
+                isinstance(layer, nn.Linear) if place % 2 == 0 else type(layer) in KINDS
                 for place, layer in enumerate(policy.trunk)
             )
         )
@@ -141,72 +103,68 @@ class ByHand:
             clip: Half width of the interval of the ratio.
 
         Returns:
-            Sums ``[6 + 3 H]``; weights and log-probabilities ``[B, H]`` and outputs for the heads ``[B, P]``, these in
+            Sums ``[6 + 4 H]``; weights and log-probabilities ``[B, H]`` and outputs for the heads ``[B, P]``, these in
             memory that is used again.
         """
         rows = len(index)
-        prepare(loss_of_rows, "cpu")
-        memory = self._room(rows, table.observation.shape[1])
-        stored = self._stored(table)
+        memory, pieces = self._pieces(rows)
+        loss = self._recorded(table, clip).loss
+        self._lanes.choose()
         memory.index[:rows].copy_(index)
-        parts = self._heads.parts(table.masks.names, index.device)
-        view = memory.index_view
+        memory.index[rows : whole(rows)] = 0  # what fills up the last group
+        ends = self._layers[-1]
+        bias = ends.bias.unsqueeze(1)
 
-        def work(lane: int) -> None:
-            for start, stop in self._pieces(lane, rows):
-                seen = memory.layers[0][start:stop]
-                torch.index_select(table.observation, 0, memory.index[start:stop], out=seen)
-                for layer, result in zip(self._layers, (*memory.layers[1:], memory.outputs), strict=True):
-                    made, scale = result[start:stop], layer.activation.scale
-                    torch.addmm(layer.bias, seen, layer.weight.t(), beta=scale, alpha=scale, out=made)
-                    layer.activation.forward(made)
-                    seen = made
-                count = stop - start
-                arguments = [start, count, _GROUP, clip, parts, view, stored, memory.work]
-                wp.launch(loss_of_rows, dim=-(-count // _GROUP), inputs=arguments, device="cpu")
+        def work(lane: int, number: int) -> None:
+            piece = pieces[number]
+            start, stop = piece.start, piece.stop
+            torch.index_select(table.observation, 0, piece.chosen, out=piece.layers[0])
+            for place, activate in enumerate(memory.activate[lane]):
+                torch.mm(piece.layers[place], self._across[place], out=piece.layers[place + 1])
+                activate(start, stop)
+            torch.addmm(bias, ends.weight, piece.turned[-1], out=piece.outputs)
+            loss[lane](start, stop - start, threads=whole(stop - start) // GROUP)
 
-        self._lanes.run(work)
-        sums = memory.sums[: -(-rows // _GROUP)].sum(0)
-        return sums, memory.weight[:rows], memory.log_prob[:rows], memory.outputs[:rows, :-1]
+        self._lanes.run(work, len(pieces))
+        sums = memory.sums[: whole(rows) // GROUP].sum(0)
+        return sums, memory.weight[:, :rows].t(), memory.log_prob[:, :rows].t(), memory.outputs[:-1, :rows].t()
 
-    def backward(self, table: Table, rows: int, factor: Tensor, more: Tensor | None = None) -> None:
+    def backward(self, rows: int, factor: Tensor, more: Tensor | None = None) -> None:
         """Adds the gradient of the last rows that went forward to that of the parameters.
 
         Args:
-            table: As given to :meth:`forward`.
             rows: How many they were.
             factor: What the slopes of surrogate, value loss and entropies are multiplied by ``[2 + H]``.
             more: Another gradient of the outputs for the heads ``[B, P]``.
         """
-        memory = self._memory
-        assert memory is not None  # noqa: S101 - there is no way back without one there
-        stored = self._stored(table)
-        parts = self._heads.parts(table.masks.names, factor.device)
-        factors = wp.from_torch(factor, requires_grad=False, return_ctype=True)
+        (memory, pieces), calls = self._pieces(rows), self._calls
+        assert calls is not None  # noqa: S101 - there is no way back without one there
+        memory.factor.copy_(factor)
 
-        def work(lane: int) -> None:
-            for start, stop in self._pieces(lane, rows):
-                arguments = [start, factors, parts, memory.index_view, stored, memory.work]
-                wp.launch(gradient_of_rows, dim=stop - start, inputs=arguments, device="cpu")
-                slope = memory.outputs[start:stop]
-                if more is not None:
-                    slope[:, :-1].add_(more[start:stop])
-                for place in reversed(range(len(self._layers))):
-                    layer, seen = self._layers[place], memory.layers[place][start:stop]
-                    weight, bias = layer.gradients[lane]
-                    weight.addmm_(slope.t(), seen)
-                    bias.add_(slope.sum(0))
-                    if place:
-                        before = memory.back[lane][place - 1][: stop - start]
-                        torch.mm(slope, layer.weight, out=before)
-                        self._layers[place - 1].activation.backward(before, seen)
-                        slope = before
+        def work(lane: int, number: int) -> None:
+            piece = pieces[number]
+            start, stop, slope = piece.start, piece.stop, piece.slopes
+            calls.gradient[lane](start, threads=-(-(stop - start) // ROWS))
+            if more is not None:
+                slope[:, :-1].add_(more[start:stop])
+            torch.sum(slope, 0, out=piece.ends)
+            for place in reversed(range(len(self._layers))):
+                layer = self._layers[place]
+                if layer.turned:
+                    torch.mm(piece.turned[place], slope, out=piece.weights[place])
+                else:
+                    torch.mm(slope.t(), piece.layers[place], out=piece.weights[place])
+                if place:
+                    slope = torch.mm(slope, layer.weight, out=piece.back[lane][place - 1])
+                    memory.slope_of[lane][place - 1](start, stop, number)
 
-        for own in self._own:
-            own.zero_()
-        self._lanes.run(work)
-        for own in self._own:
-            self._gradient.add_(own)
+        self._lanes.run(work, len(pieces))
+        torch.sum(memory.gradients[: len(pieces)], 0, out=memory.summed)
+        for layer, weight in zip(self._layers, memory.summed_weights, strict=True):
+            if layer.turned:
+                weight.view(layer.weight.shape).copy_(weight.t().contiguous())
+        self._gradient.add_(memory.summed)
+        self._lanes.chosen_did(rows)
 
     def pulls(self, drawn: Drawn, factor: Callable[[Tensor, float], Tensor]) -> list[Tensor]:
         """Returns the gradients of policy loss and of bonus by the outputs for the heads, ``[B, P]`` each.
@@ -217,62 +175,58 @@ class ByHand:
         assert memory is not None  # noqa: S101 - as there
         size = len(drawn.chosen)
         rows = HandRows(self, drawn, 0.0, factor)
-        sums = memory.sums[: -(-size // _GROUP)].sum(0)
+        sums = memory.sums[: whole(size) // GROUP, : -self._head_count].sum(0)
         _, factors, _, count = means_and_bonus(sums, size, rows)
         one, none = count.new_ones(()), count.new_zeros(())
         found = []
         for of_policy, of_bonus in ((one, none), (none, one)):
             slopes = _slopes(of_policy, none, of_bonus, count, factors)
-            outputs, work = torch.empty(size, self._columns + 1), Work()
+            outputs, work = torch.empty_like(memory.outputs), Work()
             for name in Work.vars:
                 setattr(work, name, getattr(memory.work, name))
             work.outputs = wp.from_torch(outputs, requires_grad=False)
             arguments = [0, wp.from_torch(slopes), self._heads.parts(drawn.table.masks.names, outputs.device)]
             arguments += [memory.index_view, self._stored(drawn.table), work]
-            wp.launch(gradient_of_rows, dim=size, inputs=arguments, device="cpu")
-            found.append(outputs[:, :-1])
+            wp.launch(gradient_of_rows, dim=-(-size // ROWS), inputs=arguments, device="cpu")
+            found.append(outputs[:-1, :size].t())
         return found
 
-    def _pieces(self, lane: int, rows: int) -> list[tuple[int, int]]:
-        """Returns the rows of a lane, from and to, in pieces that begin with a group."""
-        groups = -(-rows // _GROUP)
-        first, last = (groups * each // self._lanes.count for each in (lane, lane + 1))
-        count = max(1, -(-(last - first) * _GROUP // _PIECE))
-        edges = [(first + (last - first) * each // count) * _GROUP for each in range(count + 1)]
-        pieces = [(start, min(stop, rows)) for start, stop in pairwise(edges)]
-        return [piece for piece in pieces if piece[0] < piece[1]]
+    def _pieces(self, rows: int) -> tuple[Memory, list[Piece]]:
+        """Returns memory for so many rows, as before if it is large enough, and its pieces."""
+        edges = _edges(rows)
+        memory = self._memory
+        if memory is None or memory.rows < rows or memory.pieces < len(edges):
+            self._cut.clear()
+            memory = self._memory = make_memory(
+                self._layers,
+                self._head_count,
+                rows=rows,
+                longest=min(rows, _PIECE),
+                pieces=len(edges),
+                lanes=self._lanes.count,
+            )
+        if rows not in self._cut:
+            if len(self._cut) > 8:  # the sizes of a rollout's minibatches differ by one
+                self._cut.clear()
+            self._cut[rows] = [memory.piece(number, *edge) for number, edge in enumerate(edges)]
+        return memory, self._cut[rows]
 
-    def _room(self, rows: int, features: int) -> _Memory:
-        """Returns memory for so many rows, as before if it is large enough."""
-        if self._memory is None or self._memory.size < rows:
-            self._memory = self._make_room(rows, features)
-        return self._memory
-
-    def _make_room(self, rows: int, features: int) -> _Memory:
-        widths = [len(layer.bias) for layer in self._layers[:-1]]
-        piece = min(rows, _PIECE + _GROUP)
-        heads, columns = self._head_count, self._columns
-        first, second = torch.empty(2, rows, columns).unbind()
-        index = torch.empty(rows, dtype=torch.int64)
-        memory = _Memory(
-            size=rows,
-            layers=[torch.empty(rows, width) for width in (features, *widths)],
-            back=[[torch.empty(piece, width) for width in widths] for _ in range(self._lanes.count)],
-            outputs=torch.empty(rows, columns + 1),
-            weight=torch.empty(rows, heads),
-            log_prob=torch.empty(rows, heads),
-            slope=torch.empty(rows, 2),
-            sums=torch.empty(-(-rows // _GROUP), len(SUMS) + 3 * heads),
-            index=index,
-            index_view=wp.from_torch(index, requires_grad=False),
-            work=Work(),
-            owned=[first, second],
-        )
-        named = {"first": first, "second": second}
-        named |= {name: getattr(memory, name) for name in ("outputs", "weight", "log_prob", "slope", "sums")}
-        for name, entry in named.items():
-            setattr(memory.work, name, wp.from_torch(entry, requires_grad=False))
-        return memory
+    def _recorded(self, table: Table, clip: float) -> _Calls:
+        """Returns the calls of the kernels for a table; made anew for another one."""
+        memory = self._memory
+        assert memory is not None  # noqa: S101 - as there
+        calls = self._calls
+        if calls is None or calls.table is not table or calls.memory is not memory or calls.clip != clip:
+            parts, stored = self._heads.parts(table.masks.names, memory.index.device), self._stored(table)
+            lanes, rest = range(self._lanes.count), [parts, memory.index_view, stored, memory.work]
+            calls = self._calls = _Calls(
+                table,
+                memory,
+                clip,
+                [Recorded(loss_of_rows, [0, 0, GROUP, clip, *rest]) for _ in lanes],
+                [Recorded(gradient_of_rows, [0, memory.factor, *rest]) for _ in lanes],
+            )
+        return calls
 
     def _stored(self, table: Table) -> Any:
         """Returns the kernels' view of a table; made anew for another one."""
@@ -286,11 +240,12 @@ class ByHand:
         return self._table[1]
 
 
-def _cut(flat: Tensor, shapes: list[torch.Size]) -> list[tuple[Tensor, Tensor]]:
-    """Returns weight and bias of every layer as views of memory in which they follow each other."""
-    sizes = [size for shape in shapes for size in (shape.numel(), shape[0])]
-    parts = flat.split(sizes)
-    return [(weight.view(shape), bias) for shape, weight, bias in zip(shapes, parts[::2], parts[1::2], strict=True)]
+def _edges(rows: int) -> list[tuple[int, int]]:
+    """Returns the rows of every piece, from and to; each begins with a group, and all are nearly as long."""
+    groups = whole(rows) // GROUP
+    count = max(-(-groups // max(1, _PIECE // GROUP)), 1 if rows < _SHARED else 2)
+    edges = [groups * each // count * GROUP for each in range(count + 1)]
+    return [(start, min(stop, rows)) for start, stop in pairwise(edges)]
 
 
 class HandRows(NamedTuple):
@@ -319,6 +274,7 @@ class LossByHand(torch.autograd.Function):
         """
         size = len(rows.drawn.chosen)
         sums, weight, log_prob, params = rows.hand.forward(rows.drawn.table, rows.drawn.chosen, clip=rows.clip)
+        sums = sums[: -weight.shape[1]]
         means, factor, bonus, count = means_and_bonus(sums, size, rows)
         ctx.rows, ctx.size, ctx.count, ctx.factor = rows, size, count, factor
         ctx.mark_non_differentiable(sums, weight, log_prob)
@@ -329,8 +285,8 @@ class LossByHand(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, None]:
         """Adds to the gradients of the parameters; hands nothing on."""
         of_policy, of_value, of_bonus = (ctx.count.new_zeros(()) if each is None else each for each in gradients[:3])
-        hand, table = ctx.rows.hand, ctx.rows.drawn.table
-        hand.backward(table, ctx.size, _slopes(of_policy, of_value, of_bonus, ctx.count, ctx.factor), gradients[3])
+        slopes = _slopes(of_policy, of_value, of_bonus, ctx.count, ctx.factor)
+        ctx.rows.hand.backward(ctx.size, slopes, gradients[3])
         return None, None
 
 

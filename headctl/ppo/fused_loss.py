@@ -32,7 +32,7 @@ _COLUMN_CLIPPED, _COLUMN_JOINT, _COLUMN_ALIVE = wp.constant(3), wp.constant(4), 
 _COLUMN_FIRST_HEAD = wp.constant(6)
 _GROUP = 64
 """Rows per thread: sums of floats stay exact enough, and come out the same in whatever order threads run."""
-_LIMIT = 1e15
+ENTROPY_LIMIT = 1e15
 """As in the controller's bonus: a sum of entropies beyond this has a number in it that is none."""
 
 
@@ -230,7 +230,7 @@ def means_and_bonus(sums: Tensor, size: int, rows: Any) -> tuple[Tensor, Tensor,
         count, factor = sums[_ALIVE].clamp(min=1.0), rows.factor(weights, float(size))
     else:
         count, factor = rows.shares[0].clamp(min=1.0), rows.factor(rows.shares[2:], rows.shares[1])
-    factor = torch.where(entropies.abs() < _LIMIT, factor, torch.zeros_like(factor))
+    factor = torch.where(entropies.abs() < ENTROPY_LIMIT, factor, torch.zeros_like(factor))
     bonus = torch.dot(torch.nan_to_num(entropies, 0.0, 0.0, 0.0), factor)
     return sums[:_ALIVE] / count, factor, bonus, count
 

@@ -56,3 +56,11 @@ class FlatGradients:
         norm = torch.linalg.vector_norm(self.flat)
         self.flat.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
         return norm
+
+    def clip_by_host(self, max_norm: float) -> float:
+        """Does what :meth:`clip` does where the host has to know the norm at once."""
+        norm = float(torch.linalg.vector_norm(self.flat))
+        factor = max_norm / (norm + 1e-6)
+        if not factor >= 1.0:  # with NaN too, as there
+            self.flat.mul_(factor)
+        return norm

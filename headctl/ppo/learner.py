@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -24,45 +24,15 @@ from headctl.ppo.faults import TERMS, NonFiniteError, broken_parts, first_broken
 from headctl.ppo.flat import FlatAdam, flat_order, flatten
 from headctl.ppo.fused_loss import LossRows, fused_loss
 from headctl.ppo.gradients import FlatGradients
+from headctl.ppo.hand_step import HandStep
 from headctl.ppo.lanes import Lanes
+from headctl.ppo.losses import TOLD, Losses, weighted_sums
 from headctl.ppo.options import PPOOptions
 from headctl.ppo.rollout import Drawn, Minibatch, PackedRows, Rollout, generalized_advantages
 
 _FINAL_LEARNING_RATE = 0.1  # share of the learning rate that a linear schedule ends at: the control loop stays closed
 
 
-class Losses(NamedTuple):
-    """The terms of the loss and what is told of them, scalars; and what they were made of."""
-
-    policy: Tensor
-    value: Tensor
-    bonus: Tensor
-    rescue: Tensor
-    """What pulls collapsed heads towards the uniform choice, before its coefficient."""
-    joint_entropy: Tensor
-    approx_kl: Tensor
-    clip_fraction: Tensor
-    params: Tensor
-    """Joint output of the heads ``[B, P]``, for gradient diagnostics."""
-    sums: Tensor
-    """What the controller wants to see: weighted entropies and capacities, weights and rows, per head ``[4, H]``."""
-    weight: Tensor
-    """1 where the head had a choice and its agent lived ``[B, H]``."""
-    log_prob: Tensor
-    """Log-probabilities ``[B, H]``; to find out what broke."""
-
-
-_TOLD: tuple[str, ...] = (
-    "ppo/policy_loss",
-    "ppo/value_loss",
-    "ppo/entropy_bonus",
-    "ppo/rescue_loss",
-    "ppo/approx_kl",
-    "ppo/clip_fraction",
-    "policy/joint_entropy",
-    "ppo/grad_norm",
-)
-"""What every minibatch tells, in this order."""
 _RARE_SHARE = 0.02  # as in the controller's bonus: a head with fewer active rows is pulled less
 
 
@@ -131,6 +101,9 @@ class PPOLearner:
         self.optimizer = FlatAdam(policy.parameters(), flat, self.gradients.flat, order, lr=options.learning_rate)
         by_hand = self._rescued is None and ByHand.knows(policy)
         self._hand = ByHand(policy, flat, self.gradients, Lanes(threads)) if by_hand else None
+        self._hand_step = None
+        if self._hand is not None and process_group is None:
+            self._hand_step = HandStep(self._hand, self.gradients, self.optimizer, controller, options)
 
     @property
     def by_hand(self) -> bool:
@@ -266,6 +239,8 @@ class PPOLearner:
         critic = self.policy.critic
         if isinstance(critic, ScaledCritic):
             critic.rescale(rollout.value + advantage, rollout.alive, total)
+        if self._hand_step is not None:
+            self.controller.advance(progress=progress)
         shares: dict[str, float] = {}
         told: list[list[float]] = []
         # The statistics of the normaliser rest during an update: once for all passes.
@@ -275,22 +250,15 @@ class PPOLearner:
         epochs = deal(advantage, options.minibatch_size, options.epochs, self.generator, normal=normal, total=total)
         for batches in epochs:
             before = len(told)
-            taken: list[Tensor] = []
-            for batch in batches:
-                losses = self.losses(batch)
-                if not shares:
-                    of_policy, of_bonus = self._pulls(losses, batch)
-                    shares = gradient_shares(self.policy.action_heads.heads, of_policy, of_bonus, total)
-                taken.append(self._descend(losses, progress))
-            told += self._kept(taken)
+            told += self._kept([self._take(batch, progress, shares) for batch in batches])
             if options.target_kl is not None and len(told) > before:
-                divergences = [row[_TOLD.index("ppo/approx_kl")] for row in told[before:]]
+                divergences = [row[TOLD.index("ppo/approx_kl")] for row in told[before:]]
                 if math.fsum(divergences) / len(divergences) > options.target_kl:
                     break
         if not told:
             raise NonFiniteError(self.skipped, "in every minibatch, while the rollout was finite")
         means = [math.fsum(column) / len(told) for column in zip(*told, strict=True)]
-        metrics = dict(zip(_TOLD, means, strict=True))
+        metrics = dict(zip(TOLD, means, strict=True))
         if isinstance(critic, ScaledCritic):
             metrics["ppo/return_std"], metrics["ppo/return_mean"] = critic.scale.tolist()
         metrics["ppo/explained_variance"] = float(explained_variance(rollout.value, advantage, rollout.alive, total))
@@ -301,7 +269,7 @@ class PPOLearner:
 
     def metrics_without_update(self, progress: float) -> dict[str, float]:
         """Returns what :meth:`update` would, for an iteration whose update was left out: NaN for what is not known."""
-        unknown = dict.fromkeys((*_TOLD, "ppo/explained_variance"), math.nan)
+        unknown = dict.fromkeys((*TOLD, "ppo/explained_variance"), math.nan)
         heads = self.controller.heads
         controller = self.controller.metrics() or {f"heads/{name}/alpha": math.nan for name in heads}
         shares = {f"heads/{name}/bonus_to_policy_grad": math.nan for name in heads}
@@ -311,6 +279,30 @@ class PPOLearner:
             "ppo/skipped": float(max(1, self.skipped.total())),
         }
         return unknown | known | controller | shares
+
+    def _take(self, batch: Minibatch | Drawn, progress: float, shares: dict[str, float]) -> Tensor | list[float]:
+        """Takes one gradient step.
+
+        Args:
+            batch: The minibatch.
+            progress: Share of the training that is done.
+            shares: Gets how strongly the bonus pulls at every head, unless that is there already.
+
+        Returns:
+            What :meth:`_descend` does.
+        """
+        pulls: list[Tensor] = []
+        if self._hand_step is not None and isinstance(batch, Drawn):
+            told = self._hand_step.take(batch, None if shares else pulls)
+        else:
+            losses = self.losses(batch)
+            pulls = [] if shares else self._pulls(losses, batch)
+            told = self._descend(losses, progress)
+        if pulls:
+            total = None if self._group is None else self._total
+            of_policy, of_bonus = pulls
+            shares |= gradient_shares(self.policy.action_heads.heads, of_policy, of_bonus, total)
+        return told
 
     def _descend(self, losses: Losses, progress: float) -> Tensor:
         """Takes one step of the optimiser and one of the controller, unless a term is not finite.
@@ -353,11 +345,13 @@ class PPOLearner:
         self.controller.step(progress=progress, hold=left_out & ~broken[TERMS.index("entropy")])
         return torch.cat((terms[:-1], grad_norm.unsqueeze(0), broken.float()))
 
-    def _kept(self, taken: list[Tensor]) -> list[list[float]]:
+    def _kept(self, taken: list[Tensor | list[float]]) -> list[list[float]]:
         """Returns what the minibatches of an epoch tell, and counts those that were left out; one transfer."""
         kept: list[list[float]] = []
-        for row in torch.stack(taken).tolist():
-            told, term = row[: len(_TOLD)], first_broken(row[len(_TOLD) :])
+        tensors = [row for row in taken if isinstance(row, Tensor)]
+        numbers = torch.stack(tensors).tolist() if tensors else []
+        for row in numbers + [row for row in taken if not isinstance(row, Tensor)]:
+            told, term = row[: len(TOLD)], first_broken(row[len(TOLD) :])
             if term is None:
                 kept.append(told)
             else:
@@ -398,18 +392,3 @@ class PPOLearner:
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # torch would go on working in the given tensors
         self.controller.load_state_dict(state["controller"])
-
-
-@torch.no_grad()
-def weighted_sums(entropy: Tensor, capacity: Tensor, weight: Tensor) -> Tensor:
-    """Returns what the controller wants to see of a minibatch: ``sum w H``, ``sum w C``, ``sum w``, rows; ``[4, H]``.
-
-    Entropies in rows without weight are left out, whatever they are.
-
-    Args:
-        entropy: ``[B, H]``.
-        capacity: ``[B, H]``.
-        weight: ``[B, H]``.
-    """
-    counted = [torch.where(weight > 0, entry * weight, 0.0).sum(0) for entry in (entropy, capacity)]
-    return torch.stack((*counted, weight.sum(0), torch.full_like(counted[0], len(weight))))

@@ -136,6 +136,17 @@ class Drawn(NamedTuple):
     """As in :class:`Minibatch`."""
 
 
+class Step(NamedTuple):
+    """Where one step of a rollout is stored: views, made once, because to make one takes as long as to fill it."""
+
+    observation: Tensor
+    masks: dict[str, Tensor]
+    actions: Actions
+    reward: Tensor
+    done: Tensor
+    alive: Tensor
+
+
 class Rollout:
     """Preallocated storage for T steps of R agents; filled in place, read as minibatches.
 
@@ -145,6 +156,7 @@ class Rollout:
         actions: Per head ``[T, R, ...]``.
         log_prob: float32 ``[T, R, H]``.
         choice: float32 ``[T, R, H]``; 1 where the head was active and had more than one legal action, else 0.
+        entropy: Entropies in nats when the action was drawn, float32 ``[T, R, H]``.
         value: float32 ``[T, R]``.
         reward: float32 ``[T, R]``.
         done: float32 ``[T, R]``.
@@ -190,7 +202,23 @@ class Rollout:
         self._table = torch.zeros(steps, rows, 2 * heads + 3, device=device)
         self.log_prob, self.choice, rest = self._table.split([heads, heads, 3], dim=-1)
         self.alive, self._advantage, self._value_target = rest.unbind(-1)
+        self.entropy = torch.zeros(steps, rows, heads, device=device)
         self.value, self.reward, self.done, self.bootstrap = (torch.zeros(steps, rows, device=device) for _ in range(4))
+        self._steps: dict[int, Step] = {}
+
+    def at(self, step: int) -> Step:
+        """Returns where ``step`` is stored."""
+        found = self._steps.get(step)
+        if found is None:
+            found = self._steps[step] = Step(
+                self.observation[step],
+                {name: mask[step] for name, mask in self.masks.items()},
+                {name: action[step] for name, action in self.actions.items()},
+                self.reward[step],
+                self.done[step],
+                self.alive[step],
+            )
+        return found
 
     def slots(self, step: int) -> tuple[PackedActions, PackedMasks]:
         """Returns where the actions and the masks of ``step`` belong, to be filled in place."""
@@ -211,15 +239,17 @@ class Rollout:
                 self.actions[name][step] = action
         self.log_prob[step] = decision.evaluation.log_prob
         self.choice[step] = decision.evaluation.choice
+        self.entropy[step] = decision.evaluation.entropy
         self.value[step] = decision.value
 
     def store_outcome(self, step: int, reward: Tensor, done: Tensor, bootstrap: Tensor | None, alive: Tensor) -> None:
         """Copies in what became of it; each ``[R]``. ``bootstrap`` is ``None`` where it is filled in later."""
-        self.reward[step] = reward
-        self.done[step] = done
+        at = self.at(step)
+        at.reward.copy_(reward)
+        at.done.copy_(done)
         if bootstrap is not None:
             self.bootstrap[step] = bootstrap
-        self.alive[step] = alive
+        at.alive.copy_(alive)
 
     def minibatches(
         self,
@@ -258,7 +288,7 @@ class Rollout:
         pieces = order.tensor_split(-(-rows // size))
         if order.device.type == "cpu":
             # A minibatch is a set: read in the order in which they lie, its rows come out of memory a good deal faster.
-            pieces = [piece.sort().values for piece in pieces]
+            pieces = [in_order(piece, rows) for piece in pieces]
         return pieces if self.share is None else [self._own(piece, share) for piece in pieces]
 
     def _own(self, piece: Tensor, share: RowShare) -> Tensor:
@@ -333,6 +363,13 @@ class Rollout:
                 normalized=normal is not None,
                 shares=None if shares is None else shares[number],
             )
+
+
+def in_order(numbers: Tensor, below: int) -> Tensor:
+    """Returns different numbers from 0 to ``below``, sorted; where they are many, faster than sorting."""
+    if 8 * len(numbers) < below:
+        return numbers.sort().values
+    return torch.zeros(below, dtype=torch.bool, device=numbers.device).index_fill_(0, numbers, 1).nonzero().squeeze(1)
 
 
 def normalize(advantage: Tensor, alive: Tensor, total: Callable[[Tensor], Tensor] | None = None) -> Tensor:

@@ -115,8 +115,7 @@ SELFPLAY_METRICS: tuple[Metric, ...] = (
     Metric(
         "selfplay/opponent/<opponent>/entropy/<head>",
         "nats",
-        "Mean entropy of the agent's head in games against it, from every eighth step; `latest` stands for games "
-        "against itself",
+        "Mean entropy of the agent's head in games against it; `latest` stands for games against itself",
         _ANY,
         "-",
     ),

@@ -171,8 +171,9 @@ class SelfPlayCollector:
         """Plays one decision of every game; adds wins, losses and draws ``[P, 3]`` to ``results``."""
         seen, rollout, heads = self._seen, self._rollout, self._policy.action_heads
         observation = self._rows(seen.observation, self._learner)
+        stored = rollout.at(step).masks
         for name, mask in seen.masks.items():
-            rollout.masks[name][step] = self._rows(mask, self._learner)
+            stored[name].copy_(self._rows(mask, self._learner))
         if self._decisions is not None:
             taken = self._decisions.decide(step, observation)
         else:
@@ -227,10 +228,11 @@ class SelfPlayCollector:
 
     def _store(self, step: int, played: GameStep) -> None:
         truncated = self._rows(played.truncated, self._learner)
-        self._cut.note(step, truncated, played.final_observation.flatten(0, 1), self._learner, self._state)
+        final = played.final_observation.flatten(0, 1)
+        self._cut.note(step, truncated, final, None if self._everyone else self._learner, self._state)
         done = truncated | self._rows(played.terminated, self._learner)
         reward, alive = (self._rows(entry, self._learner) for entry in (played.reward, played.alive))
-        self._rollout.store_outcome(step, reward, done.float(), None, alive.float())
+        self._rollout.store_outcome(step, reward, done, None, alive)
 
     def _forget(self, played: GameStep) -> None:
         """Empties the memory of every seat whose episode is over, and of the dead where a new game begins."""

@@ -34,21 +34,26 @@ class CutEpisodes:
         self._truncated = torch.zeros(kept, rows, dtype=torch.bool, device=self._final.device)
         self._first = self._count = 0
 
-    def note(self, step: int, truncated: Tensor, final: Tensor, rows: Tensor, state: Tensor | None = None) -> None:
+    def note(
+        self, step: int, truncated: Tensor, final: Tensor, rows: Tensor | None, state: Tensor | None = None
+    ) -> None:
         """Keeps the end of a step.
 
         Args:
             step: Number of the step in the rollout; they come one after the other.
             truncated: Whose episode was cut, bool ``[R]``.
             final: What all seats saw before any reset ``[N A, F]``.
-            rows: Seats of the learner ``[R]``.
+            rows: Seats of the learner ``[R]``; ``None``: all of them.
             state: What a policy with memory remembers of the episodes after this step ``[R, D]``.
         """
         if self._count == len(self._final):
             self.value()
         if not self._count:
             self._first = step
-        torch.index_select(final, 0, rows, out=self._final[self._count])
+        if rows is None:
+            self._final[self._count].copy_(final)
+        else:
+            torch.index_select(final, 0, rows, out=self._final[self._count])
         if self._state is not None and state is not None:
             self._state[self._count] = state
         self._truncated[self._count] = truncated

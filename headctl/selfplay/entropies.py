@@ -14,7 +14,6 @@ from headctl.ppo.rollout import Rollout
 
 SELF = "latest"
 """Name under which games against the latest policy itself are told."""
-_STRIDE = 8
 
 
 @torch.no_grad()
@@ -27,10 +26,8 @@ def entropies_by_opponent(
 ) -> dict[str, dict[str, float]]:
     """Returns the mean entropy of every head against every opponent, in nats, over the rows where the head mattered.
 
-    From every eighth step of the rollout, with the policy that played it; draws nothing at random.
-
     Args:
-        policy: The policy, not yet updated.
+        policy: The policy that played.
         rollout: What happened.
         slot_of_row: Slot of every row's opponent ``[R]``, -1 in games against itself.
         in_play: The opponent in every slot ``[P]``; the same one may sit in several.
@@ -42,18 +39,13 @@ def entropies_by_opponent(
     strangers = (slot_of_row >= len(in_play)).sum()
     if bool(strangers if total is None else total(strangers)):
         return {}  # a state of an earlier version does not say who sits where
-    every = slice(None, None, _STRIDE)
-    masks = {name: mask[every] for name, mask in rollout.masks.items()}
-    actions = {name: action[every] for name, action in rollout.actions.items()}
-    remembered = None if rollout.state is None else rollout.state[every]
-    evaluation, _ = policy.evaluate(rollout.observation[every], actions, masks, remembered)
-    weight = evaluation.choice * rollout.alive[every].unsqueeze(-1)
+    weight = rollout.choice * rollout.alive.unsqueeze(-1)
     names = list(dict.fromkeys([SELF, *in_play]))
     place = torch.tensor([0, *(names.index(name) for name in in_play)], device=slot_of_row.device)
     group = place[slot_of_row + 1]
     heads = policy.action_heads.names
     sums = torch.zeros(2, len(names), len(heads), dtype=torch.float64, device=slot_of_row.device)
-    sums[0].index_add_(0, group, (evaluation.entropy * weight).sum(0, dtype=torch.float64))
+    sums[0].index_add_(0, group, (rollout.entropy * weight).sum(0, dtype=torch.float64))
     sums[1].index_add_(0, group, weight.sum(0, dtype=torch.float64))
     entropy, count = (sums if total is None else total(sums)).tolist()
     return {

@@ -5,11 +5,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
-from headctl.ppo.learner import Losses, PPOLearner
+from headctl.ppo.by_hand import ByHand
+from headctl.ppo.rollout import Table
+from headctl.ppo.row_kernels import SUMS
 from tests.faults.broken_games import Broken
 from tests.faults.outcome import Outcome, drill
 from tests.faults.runs import begin_and_train, config_of, final_state
@@ -21,30 +23,36 @@ _ITERATION_CALLS = 3  # minibatches before the first broken one
 @contextmanager
 def nan_in(term: str, calls: range) -> Iterator[None]:
     """Makes one term of the loss NaN in some of the minibatches to come, counted over the process."""
-    losses_of, count = PPOLearner.losses, 0
+    forward_of, count = ByHand.forward, 0
 
-    def broken(self: PPOLearner, batch: Any) -> Losses:
+    def broken(self: ByHand, table: Table, index: Tensor, *, clip: float) -> tuple[Tensor, ...]:
         nonlocal count
         count += 1
-        if count not in calls:
-            return losses_of(self, batch)
-        found = losses_of(self, batch)
-        if term == "gradient":
-            weight = next(self.policy.parameters())
-            # Finite itself, with a gradient that is not: the slope of a root at 0.
-            return found._replace(value=found.value + (weight * 0.0).sum().abs().sqrt())
-        if term == "log_prob":
-            return found._replace(log_prob=found.log_prob * math.nan, policy=found.policy * math.nan)
-        if term == "entropy":
-            return found._replace(sums=found.sums * math.nan, bonus=found.bonus * math.nan)
-        name = term.removesuffix("_loss")
-        return found._replace(**{name: getattr(found, name) * math.nan})
+        found = forward_of(self, table, index, clip=clip)
+        if count in calls:
+            spoil(term, self, found)
+        return found
 
-    PPOLearner.losses = broken  # type: ignore[method-assign]
+    ByHand.forward = broken  # type: ignore[method-assign]
     try:
         yield
     finally:
-        PPOLearner.losses = losses_of  # type: ignore[method-assign]
+        ByHand.forward = forward_of  # type: ignore[method-assign]
+
+
+def spoil(term: str, hand: ByHand, found: tuple[Tensor, ...]) -> None:
+    """Makes one term of what has gone forward NaN, in place."""
+    sums, weight, log_prob, _ = found
+    heads = weight.shape[1]
+    if term == "gradient":
+        assert hand._memory is not None
+        hand._memory.slope[0] = math.nan  # the losses are finite
+    elif term == "entropy":
+        sums[len(SUMS) : len(SUMS) + heads] = math.nan
+    else:
+        sums[SUMS.index("squares" if term == "value_loss" else "surrogate")] = math.nan
+    if term == "log_prob":
+        log_prob[:] = math.nan
 
 
 def number_drill(work: Path) -> Outcome:

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 from copy import deepcopy
 
 import pytest
@@ -14,7 +15,7 @@ from headctl.policy.network import Policy
 from headctl.ppo import by_hand
 from headctl.ppo.flat import FlatAdam, flat_order, flatten
 from headctl.ppo.gradients import FlatGradients
-from headctl.ppo.lanes import Lanes, one_thread
+from headctl.ppo.lanes import Lanes, _Job, one_thread
 from headctl.ppo.learner import PPOLearner, PPOOptions
 from headctl.ppo.rollout import Rollout
 
@@ -98,6 +99,47 @@ def test_terms_and_gradients_are_those_of_autograd(monkeypatch, activation, dead
         counts = kept[1] > 0
         torch.testing.assert_close(kept[3][counts], expected[3][counts], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(slope, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_heads_with_a_probability_floor_and_far_logits_too(scale):
+    """Every discrete kind with a floor; with logits so far apart that most probabilities are 0."""
+    floors = {name: {"alpha": 0.1, "probability_floor": 0.1} for name in ("bits", "maneuver", "switches", "weapon")}
+    learner, other = (make_learner(heads=floors | {"params": {"alpha": 0.1}}, seed=seed) for seed in (0, 5))
+    with torch.no_grad():
+        learner.policy.actor.weight.mul_(scale)
+    rollout = play(other.policy)
+    for drawn, copied in pairs_of(rollout):
+        losses, kept, slope = outcome(learner, drawn)
+        right, expected, wanted = outcome(learner, copied)
+        for term in ("policy", "value", "bonus", "joint_entropy"):
+            torch.testing.assert_close(getattr(losses, term), getattr(right, term), rtol=1e-5, atol=1e-5, msg=term)
+        torch.testing.assert_close(kept[0], expected[0], rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(slope, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
+
+
+def test_a_row_of_which_nothing_is_legal_tells_what_the_reference_does():
+    learner = make_learner()
+    rollout = play(make_learner(seed=5).policy)
+    rollout.masks["weapon"][:, ::3] = False
+    assert not rollout.masks["weapon"].any(-1)[:, ::3].any()
+    rollout.choice[:, ::3, list(learner.policy.action_heads.names).index("weapon")] = 0.0
+    for drawn, copied in pairs_of(rollout):
+        _, kept, slope = outcome(learner, drawn)
+        _, expected, wanted = outcome(learner, copied)
+        torch.testing.assert_close(kept[3], expected[3], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(slope, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_the_bits_of_a_gradient_do_not_depend_on_the_lanes(monkeypatch):
+    monkeypatch.setattr(by_hand, "_PIECE", 64)
+    found = []
+    for threads in (1, 2, 3):
+        learner = make_learner(threads=threads)
+        found.append([outcome(learner, drawn)[2] for drawn in drawn_of(play(make_learner(seed=5).policy))])
+    for other in found[1:]:
+        for mine, theirs in zip(found[0], other, strict=True):
+            assert torch.equal(mine, theirs)
 
 
 def test_the_ratio_is_1_for_unchanged_parameters():
@@ -248,34 +290,76 @@ def test_actor_and_critic_lie_side_by_side():
 # Lanes ----------------------------------------------------------------------------------------------------------------
 
 
-def test_every_lane_works_once_with_one_thread_of_torch():
-    lanes, seen = Lanes(3), {}
+def test_every_piece_is_done_once_by_lanes_with_one_thread_of_torch_each():
+    lanes, seen, together = Lanes(3), {}, threading.Barrier(3)
     before = torch.get_num_threads()
-    lanes.run(lambda lane: seen.setdefault(lane, (threading.get_ident(), torch.get_num_threads())))
-    assert sorted(seen) == [0, 1, 2]
-    assert len({ident for ident, _ in seen.values()}) == 3
-    assert {threads for _, threads in seen.values()} == {1}
+
+    def work(lane, piece):
+        if piece < 3:
+            together.wait(10.0)  # nobody can have two of the first three
+        seen.setdefault(piece, []).append((lane, threading.get_ident(), torch.get_num_threads()))
+
+    lanes.run(work, 20)
+    assert sorted(seen) == list(range(20))
+    assert all(len(done) == 1 for done in seen.values())
+    done = [each for (each,) in seen.values()]
+    assert {lane for lane, *_ in done} == {0, 1, 2}
+    assert len({(lane, ident) for lane, ident, _ in done}) == 3
+    assert {threads for *_, threads in done} == {1}
     assert torch.get_num_threads() == before
 
 
-def test_what_a_lane_raises_arrives_when_all_have_ended():
-    lanes, ended = Lanes(2), []
+def test_nobody_waits_for_a_lane_that_has_no_piece():
+    lanes, taken, free = Lanes(2), [], threading.Event()
+    lanes.run(lambda lane, piece: None, 2)
+    lanes._workers[0].put(_Job(lambda lane, piece: free.wait(10.0), 1))  # busy elsewhere
+    lanes.run(lambda lane, piece: taken.append((lane, piece)), 4)
+    assert taken == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    free.set()
+    lanes.run(lambda lane, piece: taken.append(piece), 2)
+    assert sorted(taken[4:]) == [0, 1]
 
-    def work(lane):
-        if lane == 1:
-            raise ArithmeticError("in lane 1")
-        ended.append(lane)
 
-    with pytest.raises(ArithmeticError, match="in lane 1"):
-        lanes.run(work)
-    lanes.run(ended.append)
+def test_the_faster_number_of_lanes_is_taken_and_the_other_looked_at_again(monkeypatch):
+    lanes, now, taken = Lanes(2), [0.0], []
+    monkeypatch.setattr("headctl.ppo.lanes.time.perf_counter", lambda: now[0])
+    seconds = {1: 1.0, 2: 3.0}  # somebody else has the second core
+    for _ in range(300):
+        lanes.choose()
+        taken.append(lanes.active)
+        now[0] += seconds[lanes.active]
+        lanes.chosen_did(100)
+        if len(taken) == 150:
+            seconds[2] = 0.6  # and leaves it
+    assert taken[:2] == [2, 1]
+    assert 2 <= taken[2:150].count(2) <= 3
+    assert taken[-40:].count(1) <= 1
+    alone = Lanes(1)
+    alone.choose()
+    assert alone.active == 1
+
+
+def test_what_a_piece_raises_arrives_when_all_that_were_begun_have_ended():
+    lanes, ended, together = Lanes(2), [], threading.Barrier(2)
+
+    def work(lane, piece):
+        together.wait(10.0)
+        if piece == 1:
+            raise ArithmeticError("in piece 1")
+        time.sleep(0.05)
+        ended.append(piece)
+
+    with pytest.raises(ArithmeticError, match="in piece 1"):
+        lanes.run(work, 2)
+    assert ended == [0]
+    lanes.run(lambda lane, piece: ended.append(piece), 2)
     assert sorted(ended) == [0, 0, 1]
 
 
 def test_threads_end_with_their_lanes_and_stay_behind_in_a_copy():
     before = set(threading.enumerate())
     lanes = Lanes(2)
-    lanes.run(lambda lane: None)
+    lanes.run(lambda lane, piece: None, 2)
     (thread,) = set(threading.enumerate()) - before
     assert deepcopy(lanes)._workers == []
     del lanes

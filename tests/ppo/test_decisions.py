@@ -38,6 +38,21 @@ def test_what_is_stored_is_what_the_policy_says_of_the_actions(activation):
     torch.testing.assert_close(rollout.log_prob, said.log_prob, rtol=0.0, atol=2e-6)
     torch.testing.assert_close(rollout.value, value, rtol=1e-5, atol=1e-5)
     assert torch.equal(rollout.choice, said.choice)
+    torch.testing.assert_close(rollout.entropy, said.entropy, rtol=0.0, atol=2e-6)
+
+
+def test_what_the_network_sees_is_to_the_bit_what_the_normaliser_makes_of_it():
+    learner = make_learner()
+    rollout = played(learner)
+    decisions = Decisions(learner.policy, rollout)
+    decisions.begin(torch.Generator().manual_seed(1))
+    seen = 1e3 * torch.randn(ROWS, FEATURES)  # some beyond the clip
+    seen[:, 1] *= 1e-3
+    seen[0, 0], seen[1, 2], seen[2, 3] = torch.nan, torch.inf, -torch.inf
+    decisions.decide(2, seen)
+    normal = learner.policy.normalizer(seen)
+    assert normal.abs().max() == 10.0
+    assert torch.equal(decisions._seen, normal)
 
 
 def test_actions_are_legal_and_as_likely_as_the_policy_says():

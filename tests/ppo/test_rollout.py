@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headctl.policy.actions import ActionHeads, describe_space, resolve_heads
 from headctl.policy.network import Policy
-from headctl.ppo.rollout import Rollout, generalized_advantages, normalize
+from headctl.ppo.rollout import Rollout, generalized_advantages, in_order, normalize
 
 SPACE = spaces.Dict({"weapon": spaces.Discrete(4), "params": spaces.Box(-1, 1, (2,), np.float32)})
 
@@ -167,3 +167,9 @@ def test_the_order_of_rows_follows_the_generator_alone():
     assert torch.equal(orders[0], orders[1])
     assert not torch.equal(orders[0], orders[2])
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(("below", "count"), [(1, 1), (100, 100), (1000, 400), (1000, 3), (7, 0)])
+def test_numbers_are_put_in_order(below, count):
+    numbers = torch.randperm(below, generator=torch.Generator().manual_seed(0))[:count]
+    assert in_order(numbers, below).tolist() == sorted(numbers.tolist())

@@ -18,13 +18,14 @@ def test_rows_are_put_to_the_opponent_that_they_met():
     heads = ActionHeads(resolve_heads(describe_space(SPACE), {}), SPACE)
     policy = Policy(1, heads, hidden=(4,), generator=torch.Generator().manual_seed(0))
     rollout = Rollout(9, 4, 1, heads, mask_sizes={"act": 4}, device=torch.device("cpu"))
-    rollout.alive.fill_(1.0)
-    for row, legal in enumerate((4, 2, 3, 1)):
-        rollout.masks["act"][:, row, legal:] = False
     with torch.no_grad():
         policy.actor.weight.zero_()
         policy.actor.bias.zero_()
-    rollout.alive[8, 1] = 0.0  # of the steps 0 and 8 that are looked at, a dead one counts nothing
+    legal = torch.arange(4) < torch.tensor([[4], [2], [3], [1]])
+    for step in range(9):
+        rollout.store_decision(step, torch.zeros(4, 1), {"act": legal}, policy.act(torch.zeros(4, 1), {"act": legal}))
+    rollout.alive.fill_(1.0)
+    rollout.alive[8, 1] = 0.0  # the dead count nothing
     slots = torch.tensor([-1, 0, 1, 1])
     found = entropies_by_opponent(policy, rollout, slots, ["a", "b"])
     assert list(found) == ["latest", "a", "b"]
@@ -33,7 +34,7 @@ def test_rows_are_put_to_the_opponent_that_they_met():
     assert found["b"]["act"] == pytest.approx(math.log(3), abs=1e-5)  # the row with a single legal action is no choice
     # The same opponent in two slots is one opponent.
     both = entropies_by_opponent(policy, rollout, slots, ["a", "a"])
-    assert both["a"]["act"] == pytest.approx((math.log(2) + 2 * math.log(3)) / 3, abs=1e-5)
+    assert both["a"]["act"] == pytest.approx((8 * math.log(2) + 9 * math.log(3)) / 17, abs=1e-5)
     # Where nobody says who sits where, nothing is told.
     assert entropies_by_opponent(policy, rollout, slots, []) == {}
 

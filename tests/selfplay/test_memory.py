@@ -129,10 +129,9 @@ def test_what_was_decided_is_what_the_rollout_says_of_it():
     torch.testing.assert_close(value, rollout.value, atol=1e-6, rtol=1e-6)
     # The entropies against each opponent are those of the decisions, memory and all.
     told = entropies_by_opponent(policy, rollout, collector.slot_of_row, collector.in_play)
-    every = slice(None, None, 8)
     rows = collector.slot_of_row >= 0
-    weight = (said.choice * rollout.alive.unsqueeze(-1))[every][:, rows, 0]
-    expected = (said.entropy[every][:, rows, 0] * weight).sum() / weight.sum()
+    weight = (said.choice * rollout.alive.unsqueeze(-1))[:, rows, 0]
+    expected = (said.entropy[:, rows, 0] * weight).sum() / weight.sum()
     head = policy.action_heads.names[0]
     assert told[collector.in_play[0]][head] == pytest.approx(expected.item(), rel=1e-5)
 
