@@ -99,11 +99,13 @@ class MultiHeadEntropyController:
         self._capacity = vector([math.nan if s.entropy_capacity is None else s.entropy_capacity for s in specs])
         self.alpha = vector([s.alpha_init for s in specs])
         self.log_alpha = self.alpha.log()
-        self._sums = torch.zeros(4, len(specs), device=device)
+        self._nothing = torch.zeros(4, len(specs), device=device)
+        self._sums: Tensor | None = None
         self._reached_and_span = torch.zeros(2, len(specs), device=device)
-        self._view_sums()
+        self._view_range()
         # Constants as tensors: a number in an expression would be made into one at every call.
         self._impossible = torch.full((len(specs),), _IMPOSSIBLE**2, device=device)
+        self._smallest = torch.full((len(specs),), torch.finfo(torch.float32).tiny, device=device)
         self._zero, self._one = torch.zeros(len(specs), device=device), torch.ones(len(specs), device=device)
         self._true = torch.ones(len(specs), dtype=torch.bool, device=device)
         self._processes = 1 if self._group is None else distributed.get_world_size(self._group)
@@ -113,14 +115,13 @@ class MultiHeadEntropyController:
         self._demand = Demand(self._agenda, self._floor)
         self._prescribe()
 
-    def _view_sums(self) -> None:
+    def _view_range(self) -> None:
         """Makes the views that every step needs: making one takes as long as an addition."""
-        self._entropy_and_capacity, self._capacity_sum, self._weight_sum = self._sums[:2], self._sums[1], self._sums[2]
         self._reached, self._span = self._reached_and_span.unbind()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._view_sums()  # pickle makes tensors of their own out of views
+        self._view_range()  # pickle makes tensors of their own out of views
 
     @property
     def device(self) -> torch.device:
@@ -185,9 +186,10 @@ class MultiHeadEntropyController:
 
         Args:
             sums: Over the rows, ``sum w H``, ``sum w C``, ``sum w`` and the number of rows, each per head: ``[4, H]``.
-                Entropies in rows without weight must be left out, whatever they are.
+                Entropies in rows without weight must be left out, whatever they are. They are not copied: leave them as
+                they are until the window that they belong to is told by :meth:`metrics`.
         """
-        self._sums += sums
+        self._sums = sums if self._sums is None else self._sums + sums
 
     @torch.no_grad()
     def observe(
@@ -210,7 +212,8 @@ class MultiHeadEntropyController:
                 f"capacity: missing, and head {self._unsized[0]!r} has no `choices` to derive it from; "
                 "pass log(number of legal actions) per row, or give the head its number of choices"
             )
-        self._sums += observed_sums(self.heads, entropy, capacity, weight, constant=self._capacity, one=self._one)
+        seen = observed_sums(self.heads, entropy, capacity, weight, constant=self._capacity, one=self._one)
+        self._sums = seen if self._sums is None else self._sums + seen
 
     def step(
         self,
@@ -244,12 +247,15 @@ class MultiHeadEntropyController:
             self.observe(entropy, capacity=capacity, weight=weight)
         if progress is not None or agent_steps is not None or iterations is not None:
             self.advance(progress=progress, agent_steps=agent_steps, iterations=iterations)
-        self._over_processes(self._sums)
+        sums = self._nothing if self._sums is None else self._sums
+        self._sums = None
+        if self._group is not None:
+            sums = self._over_processes(sums.clone())
         if hold is not None:
-            self._sums.masked_fill_(hold, 0.0)  # no head is measured then
-        torch.addcmul(self._entropy_and_capacity, self._weight_sum, self._minus_floor, out=self._reached_and_span)
+            sums = torch.where(hold, self._nothing, sums)  # no head is measured then
+        torch.addcmul(sums[:2], sums[2], self._minus_floor, out=self._reached_and_span)
         reached, span = self._reached, self._span
-        target, beyond = self._demand.fractions(self._capacity_sum, self._weight_sum, span)
+        target, beyond = self._demand.fractions(sums, span)
         difference = torch.addcdiv(target, reached, span, value=-1.0)
         # Squared like this, since that is no operation of a further kind; false for NaN and sums with a gap in them.
         measured = torch.addcmul(self._zero, difference, difference) < self._impossible
@@ -261,9 +267,8 @@ class MultiHeadEntropyController:
         self.log_alpha = moved.log_alpha
         self.alpha = torch.where(measured, moved.alpha, self.alpha)
         # A weight that is NaN is no reason to call a head inactive.
-        skipped = measured < ((span <= self._zero) < self._true)
-        self._monitor.record(self._sums, moved, self.alpha, skipped=skipped, beyond=beyond, hold=hold)
-        self._sums.zero_()
+        skipped = measured < ((span < self._smallest) < self._true)
+        self._monitor.record(sums, moved, self.alpha, skipped=skipped, beyond=beyond, hold=hold)
 
     def _over_processes(self, sums: Tensor) -> Tensor:
         """Adds up sums over the processes, in place and in one message."""
@@ -384,7 +389,7 @@ class MultiHeadEntropyController:
             "heads": list(self.heads),
             "log_alpha": self.log_alpha.clone(),
             "alpha": self.alpha.clone(),
-            "sums": self._sums.clone(),
+            "sums": (self._nothing if self._sums is None else self._sums).clone(),
             "monitor": self._monitor.state_dict(),
             "adam": None if self._laws.adam is None else self._laws.adam.state_dict(),
             "agenda": self._agenda.state_dict(),
@@ -410,7 +415,7 @@ class MultiHeadEntropyController:
         self._refresh()
         self.log_alpha = state["log_alpha"].to(self.device).clone()
         self.alpha = state["alpha"].to(self.device).clone()
-        self._sums.copy_(state["sums"])
+        self._sums = state["sums"].to(self.device).clone()
         self._monitor.load_state_dict(state["monitor"])
         self.collapsed = self._monitor.collapsed()
         if self._laws.adam is not None:

@@ -70,13 +70,12 @@ class Demand:
             given = [alphas.get(name, math.nan) for name in self._agenda.specs]
             self.prescribed = torch.tensor(given, dtype=torch.float32, device=self._floor.device)
 
-    def fractions(self, capacity_sum: Tensor, weight_sum: Tensor, span: Tensor) -> tuple[Tensor, Tensor | None]:
+    def fractions(self, sums: Tensor, span: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns the targets as fractions of what the heads could reach, and where they are beyond it.
 
         Args:
-            capacity_sum: Weighted capacities in nats ``[H]``.
-            weight_sum: Weights ``[H]``.
-            span: ``capacity_sum - floor * weight_sum``, the measured range ``[H]``.
+            sums: Weighted entropies, weighted capacities, weights, rows: ``[4, H]``.
+            span: Weighted capacities minus ``floor`` times the weights, the measured range ``[H]``.
 
         Returns:
             Fractions in [0, 0.98], NaN for a head without a range in another unit than the fraction; bool, ``None``
@@ -84,9 +83,9 @@ class Demand:
         """
         if self._offset is None:
             return self._share, None
-        offset = self._offset
+        offset, weight_sum = self._offset, sums[2]
         if self._epsilon is not None:
-            spread = self._epsilon * torch.expm1(capacity_sum / weight_sum).log()
+            spread = self._epsilon * torch.expm1(sums[1] / weight_sum).log()
             # Of a single legal action the logarithm is infinite, also for a head that has no epsilon.
             offset = offset + torch.where(self._epsilon > self._zero, spread, self._zero)
         target = torch.addcdiv(self._share, offset * weight_sum, span)

@@ -100,8 +100,8 @@ def proportional_integral(
     wanted = torch.addcmul(log_alpha.exp(), gain_proportional, error)
     # Of truths ``a < b`` is "b and not a". Kinds of operations are what costs time here, not their number: the first of
     # a kind after a matrix product takes five times as long as the next.
-    at_upper = (error <= bounds.zero) < (bounds.alpha_max <= wanted)
-    at_lower = (bounds.zero <= error) < (wanted <= bounds.alpha_min)
+    at_upper = (wanted < bounds.alpha_max) < (bounds.zero < error)
+    at_lower = (bounds.alpha_min < wanted) < (error < bounds.zero)
     bounded = torch.clamp(risen, bounds.log_alpha_min, bounds.log_alpha_max)
     following = torch.where(at_upper, log_alpha, torch.where(at_lower, log_alpha, bounded))
     damped = torch.addcmul(following.exp(), gain_proportional, error)

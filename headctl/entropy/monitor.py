@@ -7,7 +7,7 @@ conclusions on the host.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ COLLAPSED_FRACTION = 0.02
 """Below this fraction a head counts as deterministic."""
 PATIENCE = 32
 """Consecutive updates in one condition before the status says so."""
+_AT_ONCE = 64
+"""Updates that are kept before they are added up."""
 
 
 @dataclass(slots=True)
@@ -135,8 +137,21 @@ class StatusKeeper:
         self.updates = {HeadStatus(code): updates for code, updates in state["updates"].items()}
 
 
+class _Update(NamedTuple):
+    """What one control update leaves, each ``[H]`` but for the sums; in the order of :class:`Window`."""
+
+    sums: Tensor
+    """Weighted entropies, weighted capacities, weights, rows: ``[4, H]``."""
+    alpha: Tensor
+    low: Tensor
+    high: Tensor
+    skipped: Tensor
+    beyond: Tensor
+    counted: Tensor
+
+
 class HeadMonitor:
-    """Accumulates updates on the device, and hands them over when asked.
+    """Keeps updates on the device, and hands over their sums when asked.
 
     Attributes:
         keepers: The status of every head.
@@ -151,17 +166,10 @@ class HeadMonitor:
             device: Where the sums live.
         """
         self._zero, self._one = torch.zeros(len(signed), device=device), torch.ones(len(signed), device=device)
+        self._never = torch.zeros(len(signed), dtype=torch.bool, device=device)
         self._window = torch.zeros(len(fields(Window)), len(signed), device=device)
-        self._view_window()
+        self._kept: list[_Update] = []
         self.keepers = [StatusKeeper(signed=s, learned=k) for s, k in zip(signed, learned, strict=True)]
-
-    def _view_window(self) -> None:
-        """Makes the views that every update needs."""
-        self._sums, self._rest = self._window[:4], self._window[4:].unbind()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._view_window()  # pickle makes tensors of their own out of views
 
     def record(
         self,
@@ -173,7 +181,7 @@ class HeadMonitor:
         beyond: Tensor | None,
         hold: Tensor | None = None,
     ) -> None:
-        """Enters one control update; stays on the device.
+        """Enters one control update; stays on the device. The tensors are kept, not copied.
 
         Args:
             sums: Weighted entropies, weighted capacities, weights, rows: ``[4, H]``.
@@ -186,14 +194,25 @@ class HeadMonitor:
         counted = self._one
         if hold is not None:
             counted, alpha = (torch.where(hold, self._zero, entry) for entry in (self._one, alpha))
-        self._sums.add_(torch.where(skipped, self._zero, sums))
-        columns = (alpha, moved.at_lower, moved.at_upper, skipped, beyond, counted)
-        for total, column in zip(self._rest, columns, strict=True):
-            if column is not None:
-                total.add_(column)
+        beyond = self._never if beyond is None else beyond
+        self._kept.append(_Update(sums, alpha, moved.at_lower, moved.at_upper, skipped, beyond, counted))
+        if len(self._kept) >= _AT_ONCE or torch.compiler.is_compiling():
+            self._add_up()
+
+    def _add_up(self) -> None:
+        """Adds the updates kept so far to the window, in their order: few operations for all of them."""
+        if not self._kept:
+            return
+        sums, *rest = (torch.stack(column) for column in zip(*self._kept, strict=True))
+        self._kept.clear()
+        skipped = rest[_Update._fields.index("skipped") - 1]
+        counts = torch.stack([column.to(self._window.dtype) for column in rest], 1)
+        for update in torch.cat((torch.where(skipped.unsqueeze(1), self._zero, sums), counts), 1):
+            self._window += update
 
     def read(self) -> list[Window] | None:
         """Returns what every head did since the last reading, and begins anew; ``None`` without an update since."""
+        self._add_up()
         windows = [Window(*column) for column in self._window.T.tolist()]
         if windows[0].updates == 0.0:
             return None
@@ -206,10 +225,12 @@ class HeadMonitor:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the books as plain data."""
+        self._add_up()
         return {"sums": self._window.clone(), "keepers": [keeper.state_dict() for keeper in self.keepers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over books of the same heads."""
+        self._kept.clear()
         self._window.copy_(state["sums"])
         for keeper, kept in zip(self.keepers, state["keepers"], strict=True):
             keeper.load_state_dict(kept)
