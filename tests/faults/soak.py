@@ -73,16 +73,19 @@ def soak_drill(work: Path, *, minutes: float, growth: float = 0.01, slowdown: fl
     """
     with drill(f"{minutes:g} minutes of soak") as outcome:
         config, seconds = soak_config(), 60.0 * minutes
-        with PaceMaker(config, work / "pace") as pace:
-            trainer, samples = _train(config, work / "run", seconds, pace)
-            outcome.expect(pace.is_fixed, "the fixed iteration was not the same each time")
         warm_up = min(_WARM_UP_S, seconds / 3)
+        with PaceMaker(config, work / "pace") as pace:
+            trainer, samples = _train(config, work / "run", seconds, warm_up, pace)
+            outcome.expect(pace.is_fixed, "the fixed iteration was not the same each time")
         judge(outcome, [sample for sample in samples if sample.time_s >= warm_up], growth, slowdown)
         outcome.figures.append(f"{trainer.agent_steps} agent-steps, {trainer.iteration} iterations")
     return outcome
 
 
-def _train(config: RunConfig, run_dir: Path, seconds: float, pace: PaceMaker) -> tuple[Trainer, list[Sample]]:
+def _train(
+    config: RunConfig, run_dir: Path, seconds: float, warm_up: float, pace: PaceMaker
+) -> tuple[Trainer, list[Sample]]:
+    """Trains for so many seconds; longer where others keep the machine from it, until there is something to compare."""
     create_run_folder(run_dir, config)
     trainer = Trainer(config, run_dir)
     samples: list[Sample] = []
@@ -101,7 +104,7 @@ def _train(config: RunConfig, run_dir: Path, seconds: float, pace: PaceMaker) ->
                 measured = time.perf_counter() - started
                 due = measured + max(_EVERY_S, _TRAINING_SHARE * (measured - now))
                 steps, processor = trainer.agent_steps, time.process_time()
-            if now >= seconds:
+            if now >= seconds and sum(sample.time_s >= warm_up for sample in samples) > 1:
                 break
     return trainer, samples
 
