@@ -172,12 +172,6 @@ def lever_of(plan: Plan, hold: float) -> float:
 
 
 @wp.func(inline=True)
-def chases(kind: int) -> bool:
-    """Whether a maneuver tracks the enemy."""
-    return kind == PURE or kind == LEAD or kind == LAG or kind == HIGH_YO_YO
-
-
-@wp.func(inline=True)
 def plan_of(kind: int, g: float, own: Motion, foe_speed: float, frame: Frame, view: Sight, available: float) -> Plan:
     """What maneuver ``kind`` with load factor residual ``g`` wants; those before ``PURE`` need no enemy."""
     plan = Plan()
